@@ -1,0 +1,193 @@
+"""The cluster's configuration as records: the shape of `config/config.json`, its defaults and its meaning.
+
+Here and not in `app`, because what ought to be true depends on it: a deployed configuration is a change like any other
+and the keeper reads rooms, brakes and times from `State.config`. Nothing here knows an adapter; the tagged unions name
+what may be configured, `app.wiring` picks the code. Unknown fields are refused (`forbid_unknown_fields`).
+"""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+Name = Annotated[
+    str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$", description="lower case letters, digits, . _ -")
+]
+Seconds = Annotated[int, Meta(ge=0, le=31 * 86_400)]
+Port = Annotated[int, Meta(ge=1, le=65_535)]
+
+
+class _Part(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Secret(_Part, frozen=True, kw_only=True):
+    """A password or key: exactly one of `value`, `env` (a variable's name) or `file` (a path; its first line)."""
+
+    value: str | None = None
+    env: str | None = None
+    file: str | None = None
+
+
+class CaldavCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="caldav"):
+    """One collection on a CalDAV server."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+    username: str = ""
+    password: Secret | None = None
+    poll_s: Annotated[float, Meta(ge=0.2, le=86_400)] = 30.0
+    settle_s: Annotated[float, Meta(ge=0, le=300)] = 1.0
+    write: bool = True
+    """Write meetings that were booked here into the room's calendar."""
+
+
+class IcsCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ics"):
+    """A folder of .ics files, one calendar item each."""
+
+    folder: str
+    poll_s: Annotated[float, Meta(ge=0.2, le=86_400)] = 5.0
+    settle_s: Annotated[float, Meta(ge=0, le=300)] = 1.0
+    write: bool = True
+
+
+class NoCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="none"):
+    """A room that is booked here alone."""
+
+
+CalendarSource = CaldavCalendar | IcsCalendar | NoCalendar
+
+
+class RoomConfig(_Part, frozen=True, kw_only=True):
+    """A bookable room."""
+
+    id: Name
+    name: str = ""
+    email: str = ""
+    capacity: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    time_zone: str = ""
+    """IANA zone for floating times and people's clocks; empty: the cluster's."""
+    calendar: CalendarSource = field(default_factory=NoCalendar)
+    bridge: str = ""
+    """The bridge for this room's meetings; empty: the first one configured."""
+    conflicts: bool = False
+    """Accept overlapping bookings by API. Calendars decide for themselves."""
+
+
+class JanusBridge(_Part, frozen=True, kw_only=True, tag_field="kind", tag="janus"):
+    """Janus VideoRoom, managed through its admin HTTP API."""
+
+    id: Name
+    admin_url: Annotated[str, Meta(pattern=r"^https?://")]
+    admin_secret: Secret
+    admin_key: Secret
+    client_url: str = ""
+    """Where browsers reach the Janus API (…/janus); empty: the join page shows the dialling facts only."""
+    client_secret: Secret | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 64
+    reconcile_s: Annotated[float, Meta(ge=1, le=86_400)] = 30.0
+
+
+class LinkBridge(_Part, frozen=True, kw_only=True, tag_field="kind", tag="link"):
+    """A platform where opening the address makes the room: `{alias}`, `{pin}`, `{numeric_id}` are filled in."""
+
+    id: Name
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+
+
+BridgeConfig = JanusBridge | LinkBridge
+
+
+class ClusterConfig(_Part, frozen=True, kw_only=True):
+    """Who we are. `secret` derives every alias and PIN: keep it, and every URI can be made again from the calendars."""
+
+    name: Name = "meetkeeper"
+    secret: Annotated[str, Meta(min_length=32)]
+    public_url: Annotated[str, Meta(pattern=r"^https?://")] = "http://127.0.0.1:8080"
+    sip_domain: str = "meet.example"
+    time_zone: str = "UTC"
+
+
+class VmrConfig(_Part, frozen=True, kw_only=True):
+    """How virtual meeting rooms are named and how long they live."""
+
+    prefix: Annotated[str, Meta(pattern=r"^[a-z0-9-]{0,16}$")] = ""
+    pin_digits: Annotated[int, Meta(ge=4, le=12)] = 6
+    numeric_digits: Annotated[int, Meta(ge=6, le=15)] = 11
+    """Length of the dial-in number, its check digit included."""
+    each_occurrence: bool = False
+    """False: one VMR for a whole series. True: one for each occurrence."""
+    all_day: bool = False
+    """Give all-day entries a VMR too."""
+    retire_after_s: Seconds = 900
+    """How long after its last meeting a one-time VMR is taken off the bridge."""
+    tombstone_s: Annotated[int, Meta(ge=0)] = 90 * 86_400
+    """How long a retired alias is never given out again."""
+
+
+class TimeConfig(_Part, frozen=True, kw_only=True):
+    """When what happens around a meeting."""
+
+    verify_before_s: Seconds = 900
+    open_before_s: Seconds = 0
+    warn_before_s: Seconds = 300
+    horizon_days: Annotated[int, Meta(ge=1, le=730)] = 60
+    """How far ahead occurrences of a series become meetings."""
+    keep_days: Annotated[int, Meta(ge=1, le=3_650)] = 30
+    """How long ended meetings stay readable."""
+
+
+class BrakeConfig(_Part, frozen=True, kw_only=True):
+    """When vanished calendar items are held instead of cancelled: more than both at once."""
+
+    items_min: Annotated[int, Meta(ge=0)] = 5
+    percent: Annotated[int, Meta(ge=0, le=100)] = 20
+
+
+class MailConfig(_Part, frozen=True, kw_only=True):
+    """How invitees are told. Without `host` nothing is mailed and the outbox says so."""
+
+    host: str = ""
+    port: Port = 587
+    tls: Annotated[str, Meta(pattern=r"^(none|starttls|tls)$")] = "starttls"
+    ca_file: str = ""
+    """A PEM file with the authority that signed the mail server's certificate; empty: the system's."""
+    username: str = ""
+    password: Secret | None = None
+    sender: str = "meetings@meet.example"
+    sender_name: str = "Meetings"
+    unknown_fate: Annotated[str, Meta(pattern=r"^(resend|hold)$")] = "resend"
+    """A mail whose fate a crash left unknown: `resend` with the same Message-ID, or `hold` for a person."""
+    templates: str = ""
+    """Folder with own templates (invitation.txt, invitation.html, …); empty: the ones shipped."""
+    fallback_organizer: str = ""
+    """Told about meetings that name no organizer."""
+    concurrency: Annotated[int, Meta(ge=1, le=100)] = 8
+    tell_unprovisioned_after_s: Seconds = 120
+    """If the bridge has not answered by then, invitees are told anyway: the URI is derived and will not change."""
+
+
+class Operator(_Part, frozen=True, kw_only=True):
+    """Somebody who may log in on the web page. `password_hash` is argon2id."""
+
+    name: Name
+    password_hash: str
+
+
+class AccessConfig(_Part, frozen=True, kw_only=True):
+    """Who may look and act."""
+
+    operators: tuple[Operator, ...] = ()
+    join_attempts_per_minute: Annotated[int, Meta(ge=1, le=10_000)] = 10
+
+
+class Config(_Part, frozen=True, kw_only=True):
+    """config/config.json."""
+
+    schema: str = field(default="config.schema.json", name="$schema")
+    cluster: ClusterConfig
+    rooms: tuple[RoomConfig, ...] = ()
+    bridges: tuple[BridgeConfig, ...] = ()
+    vmr: VmrConfig = VmrConfig()
+    time: TimeConfig = TimeConfig()
+    brake: BrakeConfig = BrakeConfig()
+    mail: MailConfig = MailConfig()
+    access: AccessConfig = AccessConfig()

@@ -1,0 +1,40 @@
+"""Who is who: one meeting keeps one name, whatever calendar, room or server shows it.
+
+A meeting's id is a hash of its normalised UID and the start its series gave it; it holds no secret and may be shown.
+"""
+
+import base64
+import hashlib
+
+import msgspec
+
+from meetkeeper.core.words import Entry, MeetingId, Uid
+
+_EXCHANGE_PREFIX = "040000008200E00074C5B7101A82E008"
+_ENTRY = msgspec.json.Encoder(order="sorted")
+
+
+def normalise_uid(text: str) -> Uid:
+    """The UID under which all copies of a meeting meet.
+
+    Exchange writes global object ids as hex, with the instance's date in four bytes after the header: white space is
+    dropped, hex upper-cased and the date zeroed (MS-OXCICAL 2.1.3.1.1.20.26). Any other UID is kept verbatim, trimmed.
+    """
+    trimmed = text.strip()
+    packed = "".join(trimmed.split()).upper()
+    if packed.startswith(_EXCHANGE_PREFIX) and len(packed) >= 40:
+        return Uid(packed[:32] + "00000000" + packed[40:])
+    return Uid(trimmed)
+
+
+def meeting_id(uid: Uid, original_start_s: int | None) -> MeetingId:
+    """16 base32 characters (80 bits) from the UID and, in a series, the original start of the occurrence."""
+    text = uid if original_start_s is None else f"{uid}\n{original_start_s}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return MeetingId(base64.b32encode(digest[:10]).decode("ascii").lower())
+
+
+def fingerprint(master: Entry | None, overrides: tuple[Entry, ...]) -> str:
+    """A hash of everything in an item that matters to us; equal content has equal fingerprints in every source."""
+    digest = hashlib.sha256(_ENTRY.encode((master, overrides))).digest()
+    return base64.b32encode(digest[:15]).decode("ascii").lower()

@@ -1,0 +1,56 @@
+"""A room calendar as the house sees it: whatever can say what changed since a mark, and say everything when asked.
+
+Every adapter passes `testing.contracts.calendar`. Adapters raise only `core.errors`: `Unavailable` (away, busy, 5xx,
+429 with its `retry_after_s`), `Refused` (401/403/404: a person must act), `TheirMistake` (the answer is not what the
+protocol allows). An error is never "empty": a pass that did not end cleanly yields no `listing`.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from msgspec import Struct
+
+from meetkeeper.core.words import CalendarItem
+
+
+class CookieRefused(Exception):
+    """The source does not know this mark (any more): ask again without one. Never an error for people."""
+
+
+class Page(Struct, frozen=True):
+    """Part of an answer: items new or changed, names gone, the mark after it.
+
+    `cookie` is None while the mark must not move yet (an unfinished full pass). `listing` is set on the last page of a
+    complete pass alone and names every item the calendar holds. `problems` are (href, sentence) of unreadable items:
+    they belong to `listing`, so that they are not taken as gone.
+    """
+
+    items: tuple[CalendarItem, ...] = ()
+    gone: tuple[str, ...] = ()
+    cookie: str | None = None
+    listing: frozenset[str] | None = None
+    problems: tuple[tuple[str, str], ...] = ()
+
+
+class CalendarSource(Protocol):
+    """One room's calendar."""
+
+    def changes(self, cookie: str) -> AsyncIterator[Page]:
+        """Pages of what changed since `cookie`; with an empty one, a complete pass. Raises `CookieRefused`."""
+        ...
+
+    async def write(self, uid: str, calendar_text: bytes) -> None:
+        """Create or replace the item of this UID with an iCalendar object. `Refused` when the calendar objects."""
+        ...
+
+    async def remove(self, uid: str) -> None:
+        """Remove the item of this UID; one that is not there is removed already."""
+        ...
+
+    async def probe(self) -> str:
+        """Reach the calendar and log in; a sentence about what answered."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
