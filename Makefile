@@ -3,7 +3,6 @@
 #   make test        all tests            make check   format, types, floors, house, fast tests: under two minutes
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-check test check sim bench docs fmt lock clean
-MAKEFLAGS += --no-print-directory
 SHELL := bash
 
 BIN := .venv/bin

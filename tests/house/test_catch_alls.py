@@ -25,14 +25,15 @@ def test_only_the_named_files_catch_everything() -> None:
 
 
 def _catch_alls(tree: ast.Module) -> list[int]:
-    lines = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ExceptHandler) and (node.type is None or _names(node.type) & EVERYTHING):
-            lines.append(node.lineno)
-        if isinstance(node, ast.Call) and "suppress" in _names(node.func):
-            if any(_names(argument) & EVERYTHING for argument in node.args):
-                lines.append(node.lineno)
-    return lines
+    return [node.lineno for node in ast.walk(tree) if _catches_everything(node)]
+
+
+def _catches_everything(node: ast.AST) -> bool:
+    if isinstance(node, ast.ExceptHandler):
+        return node.type is None or bool(_names(node.type) & EVERYTHING)
+    if isinstance(node, ast.Call) and "suppress" in _names(node.func):
+        return any(_names(argument) & EVERYTHING for argument in node.args)
+    return False
 
 
 def _names(node: ast.expr) -> set[str]:
