@@ -1,11 +1,21 @@
 """A disk whose every call has a name, so that a test can break exactly that one.
 
 `label` is a stable word such as "journal:append" or "snapshot:rename"; the real disk uses it for error messages and
-metrics, the crash disk of `testing` to decide where the power goes. Paths are relative to the server's home and use "/".
+metrics, the crash disk of `testing` to decide where the power goes. Paths are relative to the home and use "/".
 All calls raise `OSError` as the system gives it; `store` translates.
 """
 
 from typing import Protocol
+
+from msgspec import Struct
+
+
+class Space(Struct, frozen=True):
+    """Room on the file system that holds the home folder. `where` names it for people."""
+
+    where: str
+    free_bytes: int
+    total_bytes: int
 
 
 class OpenFile(Protocol):
@@ -33,6 +43,10 @@ class Disk(Protocol):
 
     def read(self, label: str, path: str) -> bytes:
         """The whole file. `FileNotFoundError` when it is not there."""
+        ...
+
+    def read_part(self, label: str, path: str, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset` on; fewer only at the end of the file."""
         ...
 
     def listing(self, label: str, folder: str) -> list[str]:
@@ -65,4 +79,19 @@ class Disk(Protocol):
 
     def flush_folder(self, label: str, folder: str) -> None:
         """Make the folder's entries durable."""
+        ...
+
+    def lock(self, label: str, path: str) -> str | None:
+        """Take the file as the lock of this process, until `unlock` or its death; None when it is ours now.
+
+        Otherwise what its holder wrote into it: a sentence part such as "process 4711".
+        """
+        ...
+
+    def unlock(self, label: str, path: str) -> None:
+        """Let go of a lock taken with `lock`."""
+        ...
+
+    def space(self, label: str) -> Space:
+        """How much room is left."""
         ...

@@ -1,0 +1,225 @@
+"""The database: State in memory, frames on disk, and the one door between them.
+
+Place in the journey: the core decides a plan, `commit` encodes it once, chains it, lets it wait for the disk and
+applies it, so that the next decision sees it; `take_batch` and `flush` make it durable; only what is up to `kept` may
+be told to anyone. Rules:
+
+- `commit`, `follow` and `open_reign` belong to one thread; `take_batch`, `flush` and `rest` to one, perhaps another;
+- a failed flush is final: every later call raises the same error, the server drops its role and exits;
+- a reign's epoch is higher than any in the journal and any promised, and is promised durably before its first frame.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from meetkeeper.codec import frame, record
+from meetkeeper.codec.frame import Frame, Position, Why
+from meetkeeper.core.errors import Corrupt, OurMistake, Refused
+from meetkeeper.core.plan import Plan, apply_plan
+from meetkeeper.core.state import State
+from meetkeeper.ports.disk import Disk
+from meetkeeper.store import journal, promises, recovery
+from meetkeeper.store.journal import Batch, Journal
+from meetkeeper.store.trouble import damaged, translated
+
+LOCK = "local/lock"
+
+
+class Limits(Struct, frozen=True):
+    """Sizes a test may shrink."""
+
+    segment_bytes_max: int = journal.SEGMENT_BYTES_MAX
+
+
+LIMITS = Limits()
+
+
+class Database:
+    """One server's kept state. Made by `open` or `inspect`."""
+
+    def __init__(self, disk: Disk, found: recovery.Found, limits: Limits, *, promised: int) -> None:
+        self.state: State = found.state
+        self.position: Position = found.position
+        """After the last committed plan, durable or not."""
+        self.kept: Position = found.position
+        """After the last durable plan."""
+        self.promised = promised
+        """The highest epoch seen or promised."""
+        self.remarks: tuple[str, ...] = tuple(found.remarks)
+        """What recovery had to mend, in sentences."""
+        self._disk = disk
+        self._epoch: int | None = None
+        self._broken: OurMistake | None = None
+        self._journal = Journal(disk, limits.segment_bytes_max)
+        if found.open_segment is not None:
+            self._journal.resume(found.open_segment.first_seq, found.open_size)
+
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, disk: Disk, limits: Limits = LIMITS) -> "Database":
+        """Take the folder, read it, mend what a crash left.
+
+        Raises `Refused` (`store.locked`) while another process has it, `Corrupt` for damage and gaps, `TheirMistake`
+        for records of a newer release, `Unavailable` or `Refused` for a disk that does not do its work.
+        """
+        with translated(disk, "making the home folder", "databases"):
+            for folder in (journal.FOLDER, "local"):
+                disk.make_folder("open:make", folder)
+            holder = disk.lock("open:lock", LOCK)
+        if holder is not None:
+            raise Refused(
+                "store.locked",
+                f"This folder is in use: {holder} holds {LOCK}. Stop that server first, or look at the right folder.",
+            )
+        opened = False
+        try:
+            with translated(disk, "flushing the home folder", "databases"):
+                for folder in ("databases", "local", ""):
+                    disk.flush_folder("open:folder", folder)
+            promised = promises.read(disk)
+            found = recovery.read(disk)
+            recovery.mend(disk, found)
+            opened = True
+        finally:
+            if not opened:
+                disk.unlock("open:unlock", LOCK)
+        return cls(disk, found, limits, promised=max(promised, found.position.epoch))
+
+    @classmethod
+    def inspect(cls, disk: Disk) -> "Database":
+        """Read the folder and write nothing, not even a lock; such a database commits nothing."""
+        found = recovery.read(disk)
+        return cls(disk, found, LIMITS, promised=max(promises.read(disk), found.position.epoch))
+
+    def close(self) -> None:
+        """Close the segment and let go of the folder. What was not flushed is lost."""
+        self._journal.rest()
+        self._disk.unlock("close:unlock", LOCK)
+
+    # --- deciding side -----------------------------------------------------------------------------------------------
+
+    def open_reign(self, epoch: int) -> None:
+        """From here on frames carry `epoch`. Durable before it returns.
+
+        Raises `Refused` (`epoch.stale`) when the journal or a promise knows this epoch or a higher one.
+        """
+        if epoch <= self.promised:
+            raise Refused(
+                "epoch.stale",
+                f"Epoch {epoch} is not above {self.promised}, which this server has seen; take a higher one.",
+            )
+        self.promise(epoch)
+        self._epoch = epoch
+
+    def promise(self, epoch: int) -> None:
+        """Never again write or take frames of a lower epoch. Durable before it returns; a lower one changes nothing."""
+        if epoch > self.promised:
+            promises.write(self._disk, epoch)
+            self.promised = epoch
+
+    def commit(self, plan: Plan) -> Position:
+        """Let the plan wait for the disk and apply it; the position to watch `kept` for.
+
+        Raises `OurMistake` without a reign, `TheirMistake` (`frame.too_long`) for a plan too large, and what a failed
+        flush raised; nothing has changed then.
+        """
+        if self._epoch is None or self._epoch < self.promised:
+            raise OurMistake("reign.none", "This server does not reign, so it decides nothing.")
+        made = frame.encode(self.position, self._epoch, record.encode(plan, self.kept.seq))
+        return self._take(made, plan)
+
+    def follow(self, data: bytes) -> Position:
+        """Take frames as another server wrote them: the same bytes, applied. They must follow `position`.
+
+        Raises `Corrupt` when they do not, `Refused` (`epoch.stale`) when they are of an epoch below the promise.
+        """
+        scan = frame.scan(data, self.position)
+        if scan.why is not Why.END:
+            raise damaged(f"{scan.said}. Ask for it again.", "received", seq=scan.position.seq + 1)
+        for one in scan.frames:
+            if one.position.epoch < self.promised:
+                raise Refused(
+                    "epoch.stale", f"A frame of epoch {one.position.epoch} came, below {self.promised}."
+                )
+            self._take(one, record.decode(one.body).plan)
+        return self.position
+
+    def _take(self, made: Frame, plan: Plan) -> Position:
+        if self._broken is not None:
+            raise self._broken
+        if self._journal.failed is not None:
+            raise self._journal.failed
+        applied = False
+        try:
+            apply_plan(self.state, plan)
+            applied = True
+        finally:
+            if not applied:
+                self._broken = OurMistake(
+                    "plan.broken",
+                    "A plan could not be applied whole; restart this server, nothing of it was kept.",
+                )
+        self._journal.append(made)
+        self.position = made.position
+        return made.position
+
+    # --- flushing side -----------------------------------------------------------------------------------------------
+
+    def take_batch(self) -> Batch | None:
+        """Everything committed and not yet taken, once."""
+        return self._journal.take()
+
+    def flush(self, batch: Batch) -> Position:
+        """Make the batch durable and move `kept`. Batches are flushed in the order they were taken.
+
+        Raises `Unavailable` or `Refused`, for good: see `store.trouble`.
+        """
+        if batch.first_seq != self.kept.seq + 1:
+            raise OurMistake("batch.order", f"Batch of seq {batch.first_seq} after seq {self.kept.seq}.")
+        self._journal.write_and_flush(batch)
+        self.kept = batch.last
+        return batch.last
+
+    def flush_now(self) -> Position:
+        """For those who wait: everything committed is durable when it returns."""
+        batch = self.take_batch()
+        return self.kept if batch is None else self.flush(batch)
+
+    def rest(self) -> None:
+        """A quiet moment: close the open segment, so that file tools carry it."""
+        self._journal.rest()
+
+    # --- reading back ------------------------------------------------------------------------------------------------
+
+    def frames_since(self, seq: int) -> Iterator[Frame]:
+        """Durable frames after `seq`, in order.
+
+        Raises `Refused` (`journal.gone`) when the journal no longer reaches back that far, `Corrupt` for damage.
+        """
+        kept = self.kept
+        segments = recovery.segments_of(self._disk)
+        if seq < kept.seq and (not segments or segments[0].first_seq > seq + 1):
+            raise Refused(
+                "journal.gone", f"The journal no longer holds seq {seq + 1}; begin from the newest snapshot."
+            )
+        return self._frames_between(segments, seq, kept)
+
+    def _frames_between(self, segments: list[recovery.Segment], seq: int, kept: Position) -> Iterator[Frame]:
+        for index, segment in enumerate(segments):
+            if seq >= kept.seq:
+                return
+            if index + 1 < len(segments) and segments[index + 1].first_seq <= seq + 1:
+                continue
+            with translated(self._disk, "reading the journal", segment.path):
+                data = self._disk.read("frames:segment", segment.path)
+            scan = frame.scan(data, Position(0, segment.first_seq - 1, ""))
+            for one in scan.frames:
+                if seq < one.position.seq <= kept.seq:
+                    seq = one.position.seq
+                    yield one
+        if seq < kept.seq:
+            raise Corrupt(
+                "journal.short", f"The journal ends at seq {seq}, although seq {kept.seq} was kept."
+            )
