@@ -25,15 +25,14 @@ def test_only_the_named_files_catch_everything() -> None:
 
 
 def _catch_alls(tree: ast.Module) -> list[int]:
-    return [node.lineno for node in ast.walk(tree) if _catches_everything(node)]
+    nodes = [node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler | ast.Call)]
+    return [node.lineno for node in nodes if _catches_everything(node)]
 
 
-def _catches_everything(node: ast.AST) -> bool:
+def _catches_everything(node: ast.ExceptHandler | ast.Call) -> bool:
     if isinstance(node, ast.ExceptHandler):
         return node.type is None or bool(_names(node.type) & EVERYTHING)
-    if isinstance(node, ast.Call) and "suppress" in _names(node.func):
-        return any(_names(argument) & EVERYTHING for argument in node.args)
-    return False
+    return "suppress" in _names(node.func) and any(_names(argument) & EVERYTHING for argument in node.args)
 
 
 def _names(node: ast.expr) -> set[str]:
