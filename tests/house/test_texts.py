@@ -8,7 +8,7 @@ from tests.house.source import PACKAGE, ROOT, shown, tracked_texts
 # Spelled in two halves, so that this file does not find itself.
 LEFT_OVER = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "X" + "XX"]) + r")\b")
 REGISTRY_HOSTS = ["pypi" + ".org", "python" + "hosted.org", "npm" + "js.org", "npm" + "js.com"]
-MACHINE_PATH = re.compile(r"(?<![\w.~$}-])/(home|Users|root|work|workspace)/[\w.-]+/|\bfile:///\w")
+MACHINE_PATH = re.compile(r"(?<![\w.~$}-])/(home|Users|root|work|workspace)/[\w.-]+/")
 FOREIGN_ADDRESS = re.compile(r"""(?:https?:)?//(?!www\.w3\.org/)[a-z0-9-]+(?:\.[a-z0-9-]+)+""", re.IGNORECASE)
 SCREEN_SUFFIXES = {".html", ".jinja", ".j2", ".js", ".mjs", ".css", ".svg", ".webmanifest"}
 
