@@ -20,6 +20,7 @@ from meetkeeper.core.state import (
     State,
     Status,
     TokenRow,
+    Tombstone,
 )
 from meetkeeper.core.words import Alias, CalendarItem, EffectKey, MeetingId, RoomId, Step, Uid
 
@@ -82,6 +83,7 @@ class SeriesKept(Struct, frozen=True, gc=False, tag_field="kind", tag="series"):
     expanded_until_s: int
     body: Raw
     alias: Alias | None = None
+    numeric_id: str | None = None
 
 
 class SeriesForgotten(Struct, frozen=True, gc=False, tag_field="kind", tag="series-forgotten"):
@@ -136,6 +138,7 @@ class VmrRetired(Struct, frozen=True, gc=False, tag_field="kind", tag="tombstone
 
     alias: Alias
     until_s: int
+    uid: Uid
 
 
 class RoomTold(Struct, frozen=True, gc=False, tag_field="kind", tag="room"):
@@ -175,6 +178,17 @@ class IdempotencyForgotten(Struct, frozen=True, gc=False, tag_field="kind", tag=
     key: str
 
 
+class EffectOpen(Struct, frozen=True, gc=False, tag_field="kind", tag="effect-open"):
+    """An effect put into the outbox in a given state: one that is to wait, or an outbox row in a snapshot."""
+
+    key: EffectKey
+    effect: Effect
+    status: Status
+    tries: int
+    again_at_s: float
+    reason: str
+
+
 Change = (
     Founded
     | ReignOpened
@@ -188,6 +202,7 @@ Change = (
     | ItemForgotten
     | CookieKept
     | EffectMoved
+    | EffectOpen
     | VmrRetired
     | RoomTold
     | TokenKept
@@ -197,18 +212,7 @@ Change = (
 )
 
 
-class EffectOpen(Struct, frozen=True, gc=False, tag_field="kind", tag="effect-open"):
-    """An effect and where it stands: how a snapshot spells an outbox row. Plans carry effects beside their changes."""
-
-    key: EffectKey
-    effect: Effect
-    status: Status
-    tries: int
-    again_at_s: float
-    reason: str
-
-
-def apply(state: State, change: Change | EffectOpen) -> None:
+def apply(state: State, change: Change) -> None:
     """Write one change into the state. Total: a change that `keeper.step` made never fails here."""
     match change:
         case MeetingKept():
@@ -254,7 +258,11 @@ def apply(state: State, change: Change | EffectOpen) -> None:
         case CookieKept():
             state.cookies[change.room] = change.cookie
         case SeriesKept():
-            state.put_series(SeriesRow(change.uid, change.expanded_until_s, bytes(change.body), change.alias))
+            state.put_series(
+                SeriesRow(
+                    change.uid, change.expanded_until_s, bytes(change.body), change.alias, change.numeric_id
+                )
+            )
         case SeriesForgotten():
             state.drop_series(change.uid)
         case MeetingForgotten():
@@ -283,7 +291,7 @@ def _apply_rare(
         case ConfigDeployed():
             state.deploy(change.revision, bytes(change.body))
         case VmrRetired():
-            state.tombstones[change.alias] = change.until_s
+            state.tombstones[change.alias] = Tombstone(change.until_s, change.uid)
         case RoomTold():
             state.rooms_news[change.room] = change.news
         case TokenKept():

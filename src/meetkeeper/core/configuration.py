@@ -82,7 +82,7 @@ class JanusBridge(_Part, frozen=True, kw_only=True, tag_field="kind", tag="janus
     client_url: str = ""
     """Where browsers reach the Janus API (…/janus); empty: the join page shows the dialling facts only."""
     client_secret: Secret | None = None
-    concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 64
+    concurrency: Annotated[int, Meta(ge=1, le=1_000)] = 128
     reconcile_s: Annotated[float, Meta(ge=1, le=86_400)] = 30.0
 
 

@@ -69,7 +69,13 @@ class Taken(Struct, frozen=True, gc=False):
     reason: str
 
 
-Outcome = Done | Later | Never | Taken
+class Unclear(Struct, frozen=True, gc=False):
+    """It was handed over and no answer came: it may or may not have happened, and can't be asked."""
+
+    reason: str
+
+
+Outcome = Done | Later | Never | Taken | Unclear
 
 
 class EffectReported(Struct, frozen=True, gc=False):

@@ -26,7 +26,7 @@ class Act(StrEnum):
 
 
 def next_due(
-    start_s: int, end_s: int, step: Step, time: TimeConfig, verified: bool = False
+    start_s: int, end_s: int, step: Step, time: TimeConfig, *, verified: bool = False
 ) -> tuple[int, Act]:
     """When the meeting next wants something, and what. A pure function of where it stands.
 
@@ -64,7 +64,7 @@ class DueView:
 
     def watch(self, meeting_id: MeetingId, start_s: int, end_s: int, step: Step) -> None:
         """The meeting is new or has changed."""
-        due_s, _ = next_due(start_s, end_s, step, self._time, meeting_id in self.verified)
+        due_s, _ = next_due(start_s, end_s, step, self._time, verified=meeting_id in self.verified)
         if due_s < self._near_until_s:
             heappush(self._heap, (due_s, meeting_id))
         else:
@@ -86,7 +86,7 @@ class DueView:
 
     def act(self, meeting_id: MeetingId, start_s: int, end_s: int, step: Step) -> tuple[int, Act]:
         """When and what the meeting is due for, by the rules in force."""
-        return next_due(start_s, end_s, step, self._time, meeting_id in self.verified)
+        return next_due(start_s, end_s, step, self._time, verified=meeting_id in self.verified)
 
     def pull(self, now_s: float) -> list[MeetingId]:
         """Meetings that may be due by now, by due time; each must be watched again by whoever acts on it."""

@@ -8,7 +8,7 @@ somebody asks for it: a million meetings are a million byte strings, not seven m
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from heapq import heappush
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
@@ -16,6 +16,7 @@ from msgspec import Struct
 from meetkeeper.core.agenda import Agenda, Occupancy
 from meetkeeper.core.configuration import Config, RoomConfig
 from meetkeeper.core.effects import Effect
+from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.schedule import DueView
 from meetkeeper.core.words import (
     OPEN_STEPS,
@@ -83,7 +84,9 @@ class Series(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     item: CalendarItem
     digest: str = ""
     """Hash of what invitees were told: the same digest is never told twice."""
-    origin: str = "calendar"
+    origin: Literal["calendar", "api"] = "calendar"
+    over: bool = False
+    """Cancelled or ended: brings no further occurrence."""
 
 
 class SeriesRow(Struct, frozen=True, gc=False):
@@ -93,6 +96,14 @@ class SeriesRow(Struct, frozen=True, gc=False):
     expanded_until_s: int
     body: bytes
     alias: Alias | None
+    numeric_id: str | None
+
+
+class Tombstone(Struct, frozen=True, gc=False):
+    """A retired alias: nobody but `uid` gets it again before `until_s`."""
+
+    until_s: int
+    uid: Uid
 
 
 class ItemRow(Struct, frozen=True, gc=False):
@@ -169,9 +180,8 @@ class State:
         self.unsettled: dict[tuple[RoomId, str], float] = {}
         self.cookies: dict[RoomId, str] = {}
         self.outbox: dict[EffectKey, OutboxRow] = {}
-        self.outbox_due: list[tuple[float, EffectKey]] = []
         self.done: OrderedDict[EffectKey, OutboxRow] = OrderedDict()
-        self.tombstones: dict[Alias, int] = {}
+        self.tombstones: dict[Alias, Tombstone] = {}
         self.rooms_news: dict[RoomId, RoomNews] = {}
         self.tokens: dict[str, TokenRow] = {}
         self.idempotency: dict[str, IdempotencyRow] = {}
@@ -182,6 +192,7 @@ class State:
         self.series_by_alias: dict[Alias, Uid] = {}
         self.numeric_ids: set[str] = set()
         self.due = DueView()
+        self.rolled_until_s = 0
         self._rooms_interned: dict[tuple[RoomId, ...], tuple[RoomId, ...]] = {}
 
     # --- reading ---------------------------------------------------------------------------------------------------
@@ -230,6 +241,11 @@ class State:
             return []
         rows = [self.meetings[one] for one in self.occurrences.get(uid, ())]
         return sorted((row for row in rows if row.alias == alias), key=lambda row: (row.start_s, row.id))
+
+    def meetings_of(self, uid: Uid) -> list[Kept]:
+        """Every known meeting under this UID: the single one and the occurrences of the series."""
+        ids = [meeting_id(uid, None), *self.occurrences.get(uid, ())]
+        return [self.meetings[one] for one in ids if one in self.meetings]
 
     def items_of(self, uid: Uid) -> list[ItemRow]:
         """Every room's item with this UID, by room and name."""
@@ -288,7 +304,7 @@ class State:
         self.live_at_s.pop(meeting_id, None)
         if old.alias is not None and self.by_alias.get(old.alias) == meeting_id:
             del self.by_alias[old.alias]
-        if old.numeric_id is not None and old.series is None:
+        if old.numeric_id is not None:
             self.numeric_ids.discard(old.numeric_id)
         if old.series is not None:
             of_series = self.occurrences.get(old.series, {})
@@ -301,6 +317,10 @@ class State:
         old = self.series.get(row.uid)
         if old is not None and old.alias is not None and old.alias != row.alias:
             self.series_by_alias.pop(old.alias, None)
+        if old is not None and old.numeric_id is not None:
+            self.numeric_ids.discard(old.numeric_id)
+        if row.numeric_id is not None:
+            self.numeric_ids.add(row.numeric_id)
         self.series[row.uid] = row
         if row.alias is not None:
             self.series_by_alias[row.alias] = row.uid
@@ -311,6 +331,8 @@ class State:
         row = self.series.pop(uid, None)
         if row is not None and row.alias is not None:
             self.series_by_alias.pop(row.alias, None)
+        if row is not None and row.numeric_id is not None:
+            self.numeric_ids.discard(row.numeric_id)
 
     def put_item(self, row: ItemRow) -> None:
         """Insert or replace what a calendar shows."""
@@ -336,7 +358,6 @@ class State:
     def put_effect(self, row: OutboxRow) -> None:
         """Insert or replace an outbox row."""
         self.outbox[row.key] = row
-        heappush(self.outbox_due, (row.again_at_s, row.key))
 
     def move_effect(self, key: EffectKey, status: Status, tries: int, again_at_s: float, reason: str) -> None:
         """An effect's next state; `done` takes it out of the outbox and into the short memory of finished ones."""

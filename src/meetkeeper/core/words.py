@@ -97,7 +97,7 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One VEVENT in our words: the master of a calendar item, or an override of one of its occurrences.
 
     `start` is a wall time in `zone` (IANA name; "" = floating, read in the room's own zone; all-day entries carry
-    midnight). `duration_s` is exact seconds. `recurrence_id`, `rdates` and `exdates` are wall times in the master's zone.
+    midnight). `duration_s` is exact. `recurrence_id`, `rdates` and `exdates` are wall times in the master's zone.
     """
 
     start: datetime

@@ -1,0 +1,260 @@
+"""From "this meeting ought to be" to changes and effects: the one way in which bookings and calendars make meetings.
+
+Rules of this file. A meeting keeps its VMR through every change. The revision grows by one with each change a person
+would notice, and each revision is announced once; a meeting whose VMR the bridge has not confirmed yet is announced by
+that confirmation (`EnsureVmr` with turn "new"), so a mail never names a door that turned out to be somebody else's.
+"""
+
+from itertools import count
+
+import msgspec
+
+from meetkeeper.core import vmr as vmrs
+from meetkeeper.core.changes import (
+    EffectMoved,
+    EffectOpen,
+    MeetingKept,
+    MeetingStepped,
+    SeriesKept,
+    raw,
+)
+from meetkeeper.core.configuration import Config, NoCalendar
+from meetkeeper.core.drafting import Draft
+from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, WriteItem, key_of
+from meetkeeper.core.recurrence import following
+from meetkeeper.core.state import Kept, Series, State, Status
+from meetkeeper.core.words import (
+    OPEN_STEPS,
+    RUNNING_STEPS,
+    Alias,
+    EffectKey,
+    Meeting,
+    MeetingId,
+    RoomId,
+    Step,
+    Uid,
+    Vmr,
+)
+
+NEW = "new"
+"""The turn of the `EnsureVmr` whose success is announced."""
+
+
+def bridge_for(state: State, rooms: tuple[RoomId, ...], wish: str = "") -> str:
+    """The bridge for a meeting: as wished, else the first of its rooms' that names one, else the first configured."""
+    if wish:
+        return wish
+    for room_id in rooms:
+        room = state.rooms.get(room_id)
+        if room is not None and room.bridge:
+            return room.bridge
+    bridges = state.settings().bridges
+    return bridges[0].id if bridges else ""
+
+
+def choose_vmr(
+    state: State, config: Config, uid: Uid, occurrence: int | None, bridge: str, attempt: int = 0
+) -> Vmr:
+    """The first derived VMR, from `attempt` on, that nobody else holds or held lately."""
+    for tried in count(attempt):
+        vmr = vmrs.derive(config.cluster.secret, uid, occurrence, tried, bridge, config.vmr)
+        if not _held_by_other(state, vmr, uid):
+            return vmr
+    raise AssertionError("unreachable: count() does not end")
+
+
+def _held_by_other(state: State, vmr: Vmr, uid: Uid) -> bool:
+    holder = state.by_alias.get(vmr.alias)
+    if holder is not None:
+        meeting = state.meeting(holder)
+        return meeting is None or meeting.uid != uid
+    series = state.series_by_alias.get(vmr.alias)
+    if series is not None:
+        return series != uid
+    tombstone = state.tombstones.get(vmr.alias)
+    if tombstone is not None:
+        return tombstone.uid != uid
+    return vmr.numeric_id in state.numeric_ids
+
+
+def kept(meeting: Meeting, step: Step, series: Uid | None, *, own_vmr: bool) -> MeetingKept:
+    """The change that keeps this meeting. `own_vmr` is False for occurrences that share their series' VMR."""
+    vmr = meeting.vmr
+    return MeetingKept(
+        meeting.id,
+        meeting.start_s,
+        meeting.end_s,
+        meeting.rooms,
+        step,
+        raw(meeting),
+        None if vmr is None else vmr.alias,
+        vmr.numeric_id if vmr is not None and own_vmr else None,
+        series,
+    )
+
+
+def shares_vmr(state: State, row: Kept) -> bool:
+    """True for an occurrence that meets in its series' VMR and is announced with its series."""
+    return row.series is not None and (row.alias is None or row.alias in state.series_by_alias)
+
+
+def keep_new(
+    state: State, draft: Draft, meeting: Meeting, series: Uid | None = None, *, own_vmr: bool = True
+) -> None:
+    """A meeting nobody knew. A VMR of its own is asked of the bridge, and announced once it stands."""
+    draft.change(kept(meeting, Step.SCHEDULED, series, own_vmr=own_vmr))
+    if own_vmr:
+        ask_bridge_or_tell(draft, meeting)
+    if series is None and meeting.origin == "api":
+        write_items(state, draft, meeting)
+
+
+def ask_bridge_or_tell(draft: Draft, meeting: Meeting) -> None:
+    """First the bridge, then the invitees; a meeting without a VMR that was booked here is told at once."""
+    if meeting.vmr is not None:
+        draft.effect(EnsureVmr(meeting.vmr.alias, meeting.id, Phase.BOOKED, NEW))
+    elif meeting.origin == "api":
+        draft.effect(Announce(meeting.revision, meeting=meeting.id))
+
+
+def write_items(state: State, draft: Draft, meeting: Meeting, *, remove: bool = False) -> None:
+    """Let the rooms' calendars show a meeting that was booked here."""
+    for room_id in meeting.rooms:
+        if is_written(state, room_id):
+            draft.effect(WriteItem(room_id, meeting.revision, meeting=meeting.id, remove=remove))
+
+
+def is_written(state: State, room_id: RoomId) -> bool:
+    """True when meetings booked here are to appear in this room's own calendar."""
+    room = state.rooms.get(room_id)
+    return room is not None and not isinstance(room.calendar, NoCalendar) and room.calendar.write
+
+
+def is_untold(state: State, alias: Alias | None) -> bool:
+    """True while the bridge has not confirmed the VMR and nobody has been told of it."""
+    return alias is not None and untold_key(alias) in state.outbox
+
+
+def untold_key(alias: Alias) -> EffectKey:
+    """The outbox key of the effect whose success is announced."""
+    return key_of(EnsureVmr(alias, MeetingId(""), Phase.BOOKED, NEW))
+
+
+def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeting) -> Meeting:
+    """A known meeting as it ought to be now: keeps id and VMR, gets the next revision, is announced once.
+
+    `new` carries the wanted fields; its id, revision, sequence and VMR are taken from `old`. An occurrence that shares
+    its series' VMR is announced by whoever changes the series. Returns what was kept.
+    """
+    shared = shares_vmr(state, row)
+    meeting = msgspec.structs.replace(
+        new,
+        id=old.id,
+        vmr=old.vmr,
+        revision=old.revision + 1,
+        sequence=max(old.sequence + 1, new.sequence),
+        origin=old.origin,
+        original_start_s=old.original_start_s,
+    )
+    step = _step_after(row.step, meeting, draft.now_s)
+    draft.change(kept(meeting, step, row.series, own_vmr=not shared))
+    revived = step is Step.SCHEDULED and row.step not in OPEN_STEPS
+    if meeting.vmr is not None:
+        turn, alias = f"r{meeting.revision}", meeting.vmr.alias
+        if row.step in RUNNING_STEPS and step not in RUNNING_STEPS:
+            draft.effect(EnsureVmr(alias, meeting.id, Phase.CLOSED, turn))
+        elif meeting.subject != old.subject and not revived:
+            draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, turn))
+    if shared:
+        return meeting
+    if revived:
+        ask_bridge_or_tell(draft, meeting)
+    elif not is_untold(state, row.alias) and (meeting.vmr is not None or meeting.origin == "api"):
+        left = {person.email for person in (meeting.organizer, *meeting.invitees)}
+        dropped = tuple(p.email for p in (old.organizer, *old.invitees) if p.email not in left)
+        draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped))
+    return meeting
+
+
+def _step_after(step: Step, meeting: Meeting, now_s: float) -> Step:
+    """Where a changed meeting stands: moved ahead it waits again, extended it is live again, revived it starts over."""
+    if step in (Step.ENDED, Step.CANCELLED, Step.FAILED):
+        return Step.SCHEDULED if meeting.end_s > now_s else step
+    if step in RUNNING_STEPS:
+        if meeting.start_s > now_s:
+            return Step.PROVISIONED
+        return Step.LIVE
+    return step
+
+
+def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) -> None:
+    """The meeting will not be, or ends now: its rooms are free at once, everybody who was told is told."""
+    if row.step not in OPEN_STEPS:
+        return
+    shared = shares_vmr(state, row)
+    cancelled = msgspec.structs.replace(meeting, revision=meeting.revision + 1, sequence=meeting.sequence + 1)
+    draft.change(kept(cancelled, Step.CANCELLED, row.series, own_vmr=not shared))
+    draft.note("meeting.cancelled", meeting.id, why)
+    if row.alias is not None:
+        if row.step in RUNNING_STEPS:
+            draft.effect(EnsureVmr(row.alias, row.id, Phase.CLOSED, f"r{cancelled.revision}"))
+        if not shared:
+            retire(state, draft, row.alias, meeting)
+    if shared:
+        return
+    if row.alias is not None and is_untold(state, row.alias):
+        draft.change(
+            EffectMoved(untold_key(row.alias), Status.DONE, reason="cancelled before anyone was told")
+        )
+    elif meeting.vmr is not None or meeting.origin == "api":
+        draft.effect(Announce(cancelled.revision, meeting=meeting.id, cancelled=True))
+    if row.series is None and meeting.origin == "api":
+        write_items(state, draft, cancelled, remove=True)
+
+
+def retire(state: State, draft: Draft, alias: Alias, meeting: Meeting) -> None:
+    """After a grace the VMR leaves its bridge and the alias is buried, unless a meeting uses it again by then."""
+    effect = RetireVmr(alias, "" if meeting.vmr is None else meeting.vmr.bridge)
+    at_s = draft.now_s + state.settings().vmr.retire_after_s
+    draft.change(EffectOpen(key_of(effect), effect, Status.WAITING, 0, at_s, "its last meeting is over"))
+
+
+def is_needed(state: State, alias: Alias, now_s: float) -> bool:
+    """True while a meeting that is not over, or one a series has yet to bring, meets in this VMR."""
+    if any(row.step in OPEN_STEPS for row in state.meetings_by_alias(alias)):
+        return True
+    uid = state.series_by_alias.get(alias)
+    return uid is not None and series_goes_on(state, uid, now_s)
+
+
+def series_goes_on(state: State, uid: Uid, now_s: float) -> bool:
+    """True while the series has an occurrence ahead, be it beyond the horizon."""
+    series = state.one_series(uid)
+    if series is None or series.over:
+        return False
+    return following(series.item, zone_of(state, series.rooms), int(now_s)) is not None
+
+
+def zone_of(state: State, rooms: tuple[RoomId, ...]) -> str:
+    """The zone in which floating times of a meeting in these rooms are read: the first room's, else the cluster's."""
+    room = state.rooms.get(rooms[0]) if rooms else None
+    return (room.time_zone if room is not None else "") or state.settings().cluster.time_zone
+
+
+def keep_series(draft: Draft, series: Series, expanded_until_s: int) -> None:
+    """Keep what the occurrences share."""
+    vmr = series.vmr
+    draft.change(
+        SeriesKept(
+            series.uid,
+            expanded_until_s,
+            raw(series),
+            None if vmr is None else vmr.alias,
+            None if vmr is None else vmr.numeric_id,
+        )
+    )
+
+
+def stepped(draft: Draft, row: Kept, step: Step) -> None:
+    """The meeting reaches its next step now."""
+    draft.change(MeetingStepped(row.id, step, draft.now_s))

@@ -1,0 +1,261 @@
+"""The life of an effect: open → (sending) → done, or waiting with growing pauses, or parked with a reason.
+
+An effect that can be asked about (a VMR, a calendar item) is simply tried again after a crash: whoever carries it out
+looks first. A mail can't be asked about, so "sending" is kept before it is handed over; a crash in between leaves its
+fate unknown, and the configuration says whether it goes again under the same Message-ID or waits for a person.
+"""
+
+from typing import Literal, assert_never
+
+import msgspec
+
+from meetkeeper.core.changes import EffectMoved, MeetingStepped, VmrRetired
+from meetkeeper.core.commands import Release
+from meetkeeper.core.drafting import Draft
+from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.errors import NotFound, Refused
+from meetkeeper.core.events import Done, EffectReported, EffectStarted, Later, Never, Outcome, Taken, Unclear
+from meetkeeper.core.keeping import NEW, choose_vmr, is_needed, keep_series, kept, shares_vmr
+from meetkeeper.core.plan import Decision
+from meetkeeper.core.state import OutboxRow, State, Status
+from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step, Uid
+
+PAUSE_FIRST_S = 1.0
+PAUSE_MAX_S = 300.0
+MAIL_GIVEN_UP_S = 86_400.0
+"""A mail that could not be handed over for a day is parked."""
+
+
+def pause_s(tries: int, key: EffectKey) -> float:
+    """Seconds until the next try: doubling from one second to five minutes, spread by up to a quarter by the key."""
+    spread = 1.0 + (sum(key.encode()) % 256) / 1_024
+    return min(PAUSE_FIRST_S * 2.0 ** min(tries, 16), PAUSE_MAX_S) * spread
+
+
+def started(state: State, draft: Draft, event: EffectStarted) -> None:
+    """A mail is about to be handed over."""
+    row = state.outbox.get(event.key)
+    if row is not None and row.status in (Status.OPEN, Status.WAITING):
+        draft.change(EffectMoved(row.key, Status.SENDING, row.tries + 1, row.again_at_s, ""))
+
+
+def after_crash(state: State, draft: Draft) -> None:
+    """A reign begins: mails in "sending" have an unknown fate."""
+    resend = state.settings().mail.unknown_fate == "resend"
+    for row in list(state.outbox.values()):
+        if row.status is not Status.SENDING:
+            continue
+        if resend:
+            reason = "its fate was unknown after a crash; sent again under the same Message-ID"
+            draft.change(EffectMoved(row.key, Status.OPEN, row.tries, draft.now_s, reason))
+        else:
+            reason = "the server stopped while this mail was handed over; it may have arrived"
+            draft.change(EffectMoved(row.key, Status.UNKNOWN, row.tries, draft.now_s, reason))
+        draft.note("mail.fate-unknown", row.key, reason)
+
+
+def reported(state: State, draft: Draft, event: EffectReported) -> None:
+    """What became of an effect, and what follows. A report about a row that is gone changes nothing."""
+    row = state.outbox.get(event.key)
+    if row is None:
+        return
+    match row.effect:
+        case EnsureVmr():
+            _vmr_reported(state, draft, row, row.effect, event.outcome)
+        case RetireVmr():
+            _retire_reported(state, draft, row, row.effect, event.outcome)
+        case Announce():
+            _announce(state, draft, row, row.effect)
+        case SendMail() | WriteItem():
+            _settle(draft, row, event.outcome, hold_unclear=state.settings().mail.unknown_fate == "hold")
+        case _ as never:
+            assert_never(never)
+
+
+def release(state: State, command: Release, now_s: float) -> Decision:
+    """A person decides about a parked or unknown effect."""
+    row = state.outbox.get(command.key)
+    if row is None:
+        raise NotFound(
+            "unknown-effect", f"No effect {command.key!r} is open. `meetkeeper outbox` lists them."
+        )
+    if row.status is Status.SENDING:
+        raise Refused("sending", "This mail is being handed over right now. Wait a moment and look again.")
+    draft = Draft(state, now_s)
+    if command.how == "done":
+        draft.change(EffectMoved(row.key, Status.DONE, row.tries, now_s, "taken as done by request"))
+    else:
+        draft.change(EffectMoved(row.key, Status.OPEN, row.tries, now_s, "released by request"))
+    return Decision(draft.plan(), row.key)
+
+
+def _settle(draft: Draft, row: OutboxRow, outcome: Outcome, *, hold_unclear: bool = False) -> None:
+    """The next state of an effect without consequences."""
+    now_s = draft.now_s
+    match outcome:
+        case Done():
+            draft.change(EffectMoved(row.key, Status.DONE, row.tries, now_s, outcome.detail))
+        case Later():
+            _wait(draft, row, outcome)
+        case Never() | Taken():
+            draft.change(EffectMoved(row.key, Status.PARKED, row.tries, now_s, outcome.reason))
+            draft.note("effect.parked", row.key, outcome.reason)
+        case Unclear():
+            status = Status.UNKNOWN if hold_unclear else Status.WAITING
+            again_at_s = now_s if hold_unclear else now_s + pause_s(row.tries, row.key)
+            draft.change(EffectMoved(row.key, status, row.tries, again_at_s, outcome.reason))
+            draft.note("mail.fate-unknown", row.key, outcome.reason)
+        case _ as never:
+            assert_never(never)
+
+
+def _wait(draft: Draft, row: OutboxRow, outcome: Later) -> None:
+    now_s = draft.now_s
+    tries = row.tries if row.status is Status.SENDING else row.tries + 1
+    if isinstance(row.effect, SendMail) and _waited_s(tries) > MAIL_GIVEN_UP_S:
+        reason = f"given up after a day: {outcome.reason}"
+        draft.change(EffectMoved(row.key, Status.PARKED, tries, now_s, reason))
+        draft.note("effect.parked", row.key, reason)
+        return
+    wait_s = max(outcome.retry_after_s or 0.0, pause_s(tries - 1, row.key))
+    draft.change(EffectMoved(row.key, Status.WAITING, tries, now_s + wait_s, outcome.reason))
+
+
+def _waited_s(tries: int) -> float:
+    """How long so many pauses have lasted at least."""
+    return sum(min(PAUSE_FIRST_S * 2.0 ** min(one, 16), PAUSE_MAX_S) for one in range(tries))
+
+
+def _vmr_reported(state: State, draft: Draft, row: OutboxRow, effect: EnsureVmr, outcome: Outcome) -> None:
+    match outcome:
+        case Done():
+            draft.change(EffectMoved(row.key, Status.DONE, row.tries, draft.now_s, outcome.detail))
+            for meeting_row in state.meetings_by_alias(effect.alias):
+                if meeting_row.step is Step.SCHEDULED:
+                    draft.change(MeetingStepped(meeting_row.id, Step.PROVISIONED, draft.now_s))
+            if effect.turn == NEW:
+                _tell_standing(state, draft, effect.alias, outcome)
+        case Taken() if effect.turn == NEW:
+            draft.change(EffectMoved(row.key, Status.DONE, row.tries, draft.now_s, outcome.reason))
+            draft.note("vmr.taken", effect.alias, outcome.reason)
+            _next_attempt(state, draft, effect.alias)
+        case Later() if effect.turn == NEW and row.tries > 0 and _tell_anyway(state, row):
+            draft.change(EffectMoved(row.key, Status.DONE, row.tries, draft.now_s, outcome.reason))
+            draft.effect(msgspec.structs.replace(effect, turn="again"))
+            draft.note(
+                "vmr.told-unprovisioned", effect.alias, "the bridge is away; the URI is derived and stays"
+            )
+            _tell(state, draft, effect.alias)
+        case Done() | Later() | Never() | Taken() | Unclear():
+            _settle(draft, row, outcome)
+        case _ as never:
+            assert_never(never)
+
+
+def _tell_anyway(state: State, row: OutboxRow) -> bool:
+    return _waited_s(row.tries) >= state.settings().mail.tell_unprovisioned_after_s
+
+
+def _tell_standing(state: State, draft: Draft, alias: Alias, outcome: Done) -> None:
+    """Tell, unless the VMR stood there from a history that was lost: then everybody was told by that one."""
+    if outcome.adopted_from is not None and outcome.adopted_from != state.lineage:
+        draft.note(
+            "vmr.adopted",
+            alias,
+            "it stood on the bridge under our marker from a lost history: counts as told",
+        )
+        return
+    _tell(state, draft, alias)
+
+
+def _tell(state: State, draft: Draft, alias: Alias) -> None:
+    uid = state.series_by_alias.get(alias)
+    if uid is not None:
+        series = state.one_series(uid)
+        if series is not None:
+            draft.effect(Announce(series.revision, series=uid))
+        return
+    meeting_id = state.by_alias.get(alias)
+    meeting = None if meeting_id is None else state.meeting(meeting_id)
+    if meeting is not None:
+        draft.effect(Announce(meeting.revision, meeting=meeting.id))
+
+
+def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
+    """Somebody else holds the alias and nobody was told yet: the next derived one."""
+    config = state.settings()
+    uid = state.series_by_alias.get(alias)
+    series = None if uid is None else state.one_series(uid)
+    fresh = None
+    if series is not None and series.vmr is not None:
+        fresh = choose_vmr(state, config, series.uid, None, series.vmr.bridge, series.vmr.attempt + 1)
+        keep_series(
+            draft, msgspec.structs.replace(series, vmr=fresh), state.series[series.uid].expanded_until_s
+        )
+    for row in state.meetings_by_alias(alias):
+        meeting = state.decode(row)
+        if meeting.vmr is None:
+            continue
+        shared = shares_vmr(state, row)
+        if fresh is None:
+            old = meeting.vmr
+            occurrence = meeting.original_start_s if row.series is not None else None
+            fresh = choose_vmr(state, config, meeting.uid, occurrence, old.bridge, old.attempt + 1)
+        draft.change(
+            kept(msgspec.structs.replace(meeting, vmr=fresh), row.step, row.series, own_vmr=not shared)
+        )
+        draft.effect(EnsureVmr(fresh.alias, meeting.id, Phase.BOOKED, NEW))
+
+
+def _retire_reported(state: State, draft: Draft, row: OutboxRow, effect: RetireVmr, outcome: Outcome) -> None:
+    _settle(draft, row, outcome)
+    if isinstance(outcome, Done) and not is_needed(state, effect.alias, draft.now_s):
+        until_s = int(draft.now_s) + state.settings().vmr.tombstone_s
+        draft.change(VmrRetired(effect.alias, until_s, _uid_of(state, effect.alias)))
+
+
+def _uid_of(state: State, alias: Alias) -> Uid:
+    uid = state.series_by_alias.get(alias)
+    if uid is not None:
+        return uid
+    meeting_id = state.by_alias.get(alias)
+    meeting = None if meeting_id is None else state.meeting(meeting_id)
+    return Uid("") if meeting is None else meeting.uid
+
+
+def _announce(state: State, draft: Draft, row: OutboxRow, effect: Announce) -> None:
+    """One mail for each recipient; without a mail server, a note instead."""
+    config = state.settings()
+    if not config.mail.host:
+        draft.change(EffectMoved(row.key, Status.DONE, 0, draft.now_s, "no mail server is configured"))
+        return
+    rooms = {room.email.lower() for room in config.rooms if room.email}
+    people = recipients(state, effect, config.mail.fallback_organizer)
+    draft.change(EffectMoved(row.key, Status.DONE, 0, draft.now_s, f"{len(people)} to be told"))
+    for address in people:
+        if address not in rooms:
+            method: Literal["REQUEST", "CANCEL"] = "CANCEL" if effect.cancelled else "REQUEST"
+            draft.effect(SendMail(address, effect.revision, method, effect.meeting, effect.series))
+    for address in effect.dropped:
+        if address not in rooms and address not in people:
+            draft.effect(SendMail(address, effect.revision, "CANCEL", effect.meeting, effect.series))
+
+
+def recipients(state: State, effect: Announce, fallback: str) -> list[str]:
+    """Organizer and invitees, each once, in the order in which the meeting names them."""
+    told: Meeting | None = None
+    if effect.meeting is not None:
+        told = state.meeting(effect.meeting)
+        people = () if told is None else (told.organizer, *told.invitees)
+    else:
+        series = None if effect.series is None else state.one_series(effect.series)
+        people = () if series is None else (series.organizer, *series.invitees)
+    addresses = [person.email.lower() for person in people if person.email]
+    if not addresses and fallback:
+        addresses = [fallback.lower()]
+    return list(dict.fromkeys(addresses))
+
+
+def open_meetings(state: State, alias: Alias) -> bool:
+    """True while some meeting in this VMR is not over."""
+    return any(row.step in OPEN_STEPS for row in state.meetings_by_alias(alias))

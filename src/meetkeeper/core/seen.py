@@ -1,0 +1,280 @@
+"""What calendars and bridges show becomes meetings and effects: the keeper's hand on the findings of `reconcile`.
+
+Meetings that were booked here keep their rooms, whatever their copies in the rooms' calendars say: the copies are ours.
+A person who moves or removes such a copy in the calendar moves or cancels the meeting.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from meetkeeper.core.changes import EffectMoved
+from meetkeeper.core.commands import ReleaseBrake
+from meetkeeper.core.drafting import Draft
+from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, WriteItem, key_of
+from meetkeeper.core.errors import NotFound
+from meetkeeper.core.events import BridgeSurveyed, PageSeen
+from meetkeeper.core.findings import (
+    Changed,
+    Field,
+    MeetingFinding,
+    New,
+    SeriesEvent,
+    SeriesFinding,
+    UidFindings,
+    Vanished,
+)
+from meetkeeper.core.identity import meeting_id
+from meetkeeper.core.keeping import (
+    NEW,
+    bridge_for,
+    cancel,
+    choose_vmr,
+    is_needed,
+    is_untold,
+    is_written,
+    keep_changed,
+    keep_new,
+    keep_series,
+    kept,
+    retire,
+    untold_key,
+)
+from meetkeeper.core.plan import Decision
+from meetkeeper.core.reconcile import digest_page, due_uids, horizon_s, roll, settle
+from meetkeeper.core.reconcile import release_brake as released
+from meetkeeper.core.series import roll_booked
+from meetkeeper.core.state import Series, State, Status
+from meetkeeper.core.vmr import marker_lineage
+from meetkeeper.core.words import RUNNING_STEPS, Meeting, Step, Uid
+
+UIDS_MAX = 200
+"""UIDs settled in one plan; the rest follow in the next."""
+SERIES_ROLLED_MAX = 200
+
+
+def page(state: State, draft: Draft, event: PageSeen) -> None:
+    """Keep what a page shows, with its cookie, in one plan."""
+    findings = digest_page(state, event, draft.now_s)
+    draft.change(*findings.changes)
+    draft.notes(findings.notes)
+
+
+def release_brake(state: State, command: ReleaseBrake, now_s: float) -> Decision:
+    """A person has decided about held items. Raises `NotFound` for an unknown room."""
+    if command.room not in state.rooms:
+        raise NotFound(
+            "unknown-room", f"There is no room {command.room!r}. `meetkeeper rooms` lists the rooms."
+        )
+    draft = Draft(state, now_s)
+    findings = released(state, command.room, command.how, now_s)
+    draft.change(*findings.changes)
+    draft.notes(findings.notes)
+    return Decision(draft.plan(), command.room)
+
+
+def settle_due(state: State, draft: Draft) -> None:
+    """Make meetings of what has settled, and let the horizon bring further occurrences."""
+    if state.unsettled:
+        for uid in due_uids(state, draft.now_s)[:UIDS_MAX]:
+            _carry_over(state, draft, settle(state, uid, draft.now_s))
+    horizon = horizon_s(state, draft.now_s)
+    if state.rolled_until_s >= horizon:
+        return
+    behind = [row.uid for row in state.series.values() if row.expanded_until_s < horizon][:SERIES_ROLLED_MAX]
+    for uid in behind:
+        series = state.one_series(uid)
+        if series is None or series.over:
+            continue
+        if series.origin == "api":
+            roll_booked(state, draft, uid, horizon)
+        else:
+            _carry_over(state, draft, roll(state, uid, draft.now_s))
+    if len(behind) < SERIES_ROLLED_MAX:
+        state.rolled_until_s = horizon
+
+
+def _carry_over(state: State, draft: Draft, found: UidFindings) -> None:
+    """The findings about one UID, as changes and effects."""
+    draft.notes(found.notes)
+    draft.change(*found.items)
+    booked_here = _booked_here(state, found.uid)
+    meetings = _as_booked(state, found.meetings) if booked_here else found.meetings
+    series = None
+    if found.series is not None:
+        series = _carry_series(state, draft, found.series, quiet=booked_here and not meetings)
+    for finding in meetings:
+        _carry_meeting(state, draft, finding, series)
+    if booked_here and meetings:
+        _write_back(state, draft, found.uid, meetings)
+
+
+def _booked_here(state: State, uid: Uid) -> bool:
+    series = state.one_series(uid)
+    if series is not None:
+        return series.origin == "api"
+    rows = state.meetings_of(uid)
+    return any(state.decode(row).origin == "api" for row in rows)
+
+
+def _as_booked(state: State, findings: tuple[MeetingFinding, ...]) -> tuple[MeetingFinding, ...]:
+    """Findings about a meeting booked here: its rooms stay, and its own copies on their way in take nothing away."""
+    kept_findings: list[MeetingFinding] = []
+    for finding in findings:
+        match finding:
+            case Changed():
+                fields = tuple(field for field in finding.fields if field in (Field.TIME, Field.SUBJECT))
+                if fields:
+                    after = msgspec.structs.replace(
+                        finding.before,
+                        start_s=finding.after.start_s,
+                        end_s=finding.after.end_s,
+                        subject=finding.after.subject,
+                        sequence=finding.after.sequence,
+                        modified_s=finding.after.modified_s,
+                    )
+                    kept_findings.append(msgspec.structs.replace(finding, after=after, fields=fields))
+            case Vanished():
+                writing = any(
+                    isinstance(row.effect, WriteItem)
+                    and (row.effect.meeting == finding.meeting.id or row.effect.series == finding.meeting.uid)
+                    for row in state.outbox.values()
+                )
+                if not writing:
+                    kept_findings.append(finding)
+            case New():
+                if finding.revived is None:
+                    kept_findings.append(finding)
+            case _ as never:
+                assert_never(never)
+    return tuple(kept_findings)
+
+
+def _write_back(state: State, draft: Draft, uid: Uid, findings: tuple[MeetingFinding, ...]) -> None:
+    """A person changed one room's copy of a meeting booked here: the other rooms' copies follow."""
+    for finding in findings:
+        if isinstance(finding, Changed) and len(finding.before.rooms) > 1:
+            for room in finding.before.rooms:
+                if is_written(state, room):
+                    draft.effect(WriteItem(room, finding.before.revision + 1, meeting=finding.before.id))
+
+
+def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: bool) -> Series:
+    """Keep the series with its VMR; those concerned are told once the bridge has confirmed it."""
+    config = state.settings()
+    series, before = finding.series, finding.before
+    if series.vmr is None and _wants_vmr(state, series) and not config.vmr.each_occurrence:
+        vmr = choose_vmr(state, config, series.uid, None, bridge_for(state, series.rooms))
+        series = msgspec.structs.replace(series, vmr=vmr)
+    told = finding.told and not quiet
+    ended = finding.event is SeriesEvent.ENDED
+    if before is not None and told:
+        series = msgspec.structs.replace(
+            series, revision=before.revision + 1, sequence=max(before.sequence + 1, series.sequence)
+        )
+    series = msgspec.structs.replace(series, over=ended)
+    keep_series(draft, series, finding.expanded_until_s)
+    if series.vmr is None or finding.replaced:
+        return series
+    first = next(iter(state.occurrences.get(series.uid, ())), None) or meeting_id(series.uid, None)
+    alias = series.vmr.alias
+    if finding.event is SeriesEvent.NEW or (before is not None and before.over and not ended):
+        draft.effect(EnsureVmr(alias, first, Phase.BOOKED, NEW))
+    elif ended:
+        meeting = next((state.meeting(one) for one in state.occurrences.get(series.uid, {})), None)
+        if meeting is not None:
+            retire(state, draft, alias, meeting)
+        if is_untold(state, alias):
+            draft.change(EffectMoved(untold_key(alias), Status.DONE, reason="ended before anyone was told"))
+        elif told:
+            draft.effect(Announce(series.revision, series=series.uid, cancelled=True))
+    elif told and not is_untold(state, alias) and before is not None:
+        left = {person.email for person in (series.organizer, *series.invitees)}
+        dropped = tuple(one.email for one in (before.organizer, *before.invitees) if one.email not in left)
+        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped))
+    return series
+
+
+def _wants_vmr(state: State, told: Meeting | Series) -> bool:
+    """All-day entries get a VMR when asked for; everything needs a bridge to stand on."""
+    config = state.settings()
+    if not config.bridges:
+        return False
+    if isinstance(told, Series):
+        master = told.item.master
+        all_day = master is not None and master.all_day
+    else:
+        all_day = told.all_day
+    return config.vmr.all_day or not all_day
+
+
+def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: Series | None) -> None:
+    match finding:
+        case New():
+            _carry_new(state, draft, finding, series)
+        case Changed():
+            row = state.meetings.get(finding.before.id)
+            if row is None:
+                return
+            if not finding.fields or finding.quiet:
+                shared = row.series is not None and row.alias in state.series_by_alias
+                draft.change(kept(finding.after, row.step, row.series, own_vmr=not shared))
+            else:
+                keep_changed(state, draft, row, finding.before, finding.after)
+        case Vanished():
+            row = state.meetings.get(finding.meeting.id)
+            if row is None:
+                return
+            if finding.replaced:
+                draft.change(kept(finding.meeting, Step.CANCELLED, row.series, own_vmr=False))
+                draft.note(
+                    "meeting.replaced",
+                    row.id,
+                    "the UID goes on as another kind of meeting with the same door",
+                )
+            else:
+                cancel(state, draft, row, finding.meeting, "no calendar shows it any more")
+        case _ as never:
+            assert_never(never)
+
+
+def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) -> None:
+    """A new meeting shares its series' VMR, brings back the one it had, or gets one of its own."""
+    meeting = finding.meeting
+    known = series or (state.one_series(meeting.uid) if meeting.original_start_s is not None else None)
+    of_series = None if known is None or meeting.original_start_s is None else known.uid
+    if of_series is not None and known is not None and known.vmr is not None:
+        shared = msgspec.structs.replace(meeting, vmr=known.vmr)
+        keep_new(state, draft, shared, of_series, own_vmr=False)
+        return
+    vmr = meeting.vmr
+    if vmr is None and _wants_vmr(state, meeting):
+        vmr = choose_vmr(
+            state, state.settings(), meeting.uid, meeting.original_start_s, bridge_for(state, meeting.rooms)
+        )
+    full = msgspec.structs.replace(meeting, vmr=vmr)
+    own = of_series is None or vmr is not None
+    keep_new(state, draft, full, of_series, own_vmr=own)
+
+
+def survey(state: State, draft: Draft, event: BridgeSurveyed) -> None:
+    """Compare what stands on a bridge with what ought to: bring back what is missing, take down what nobody needs.
+
+    Only VMRs of this very history are taken down: another lineage's may belong to a database that was restored.
+    """
+    for row in list(state.meetings.values()):
+        alias = row.alias
+        if alias is None or alias in event.aliases or row.step not in (Step.PROVISIONED, *RUNNING_STEPS):
+            continue
+        meeting = state.decode(row)
+        if meeting.vmr is None or meeting.vmr.bridge != event.bridge:
+            continue
+        phase = Phase.OPEN if row.step in RUNNING_STEPS else Phase.BOOKED
+        draft.effect(EnsureVmr(alias, row.id, phase, "restore"))
+        draft.note("vmr.missing", alias, "it was not on the bridge and is brought back")
+    for alias, text in sorted(event.aliases.items()):
+        if marker_lineage(text, alias) != state.lineage or is_needed(state, alias, draft.now_s):
+            continue
+        if key_of(RetireVmr(alias, event.bridge)) not in state.outbox:
+            draft.effect(RetireVmr(alias, event.bridge))
+            draft.note("vmr.orphan", alias, "it stood on the bridge under our marker and no meeting needs it")

@@ -1,0 +1,100 @@
+"""The clock's share: what a meeting's time asks for, the settling of calendars, the horizon, and forgetting.
+
+A meeting found late is opened at once while its window lasts and noted as late; one whose end has passed unopened is
+ended without ever being opened. Never twice: each step is a change, and a step is only taken from the one before it.
+"""
+
+from meetkeeper.core.changes import IdempotencyForgotten, MeetingForgotten, SeriesForgotten
+from meetkeeper.core.drafting import Draft
+from meetkeeper.core.effects import EnsureVmr, Phase
+from meetkeeper.core.keeping import retire, series_goes_on, stepped
+from meetkeeper.core.schedule import Act
+from meetkeeper.core.state import Kept, State
+from meetkeeper.core.words import RUNNING_STEPS, Step
+
+LATE_S = 2.0
+"""A start later than this is noted as late."""
+IDEMPOTENCY_KEPT_S = 86_400
+ACTS_MAX = 2_000
+"""Meetings acted on in one plan; the rest follow in the next."""
+
+
+def act_on_due(state: State, draft: Draft) -> None:
+    """Let every meeting that is due take its next step."""
+    now_s = draft.now_s
+    due = state.due.pull(now_s)
+    for number, meeting_id in enumerate(due):
+        row = state.meetings.get(meeting_id)
+        if row is None:
+            continue
+        when_s, act = state.due.act(row.id, row.start_s, row.end_s, row.step)
+        if when_s > now_s or number >= ACTS_MAX:
+            state.due.watch(row.id, row.start_s, row.end_s, row.step)
+            continue
+        _act(state, draft, row, act)
+
+
+def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
+    match act:
+        case Act.VERIFY:
+            state.due.verified.add(row.id)
+            state.due.watch(row.id, row.start_s, row.end_s, row.step)
+            if row.alias is not None:
+                draft.effect(EnsureVmr(row.alias, row.id, Phase.BOOKED, f"verify-{row.start_s}"))
+        case Act.OPEN:
+            _open(state, draft, row)
+        case Act.WARN:
+            stepped(draft, row, Step.ENDING)
+        case Act.END:
+            _end(state, draft, row)
+        case Act.FORGET:
+            _forget(state, draft, row)
+
+
+def _open(state: State, draft: Draft, row: Kept) -> None:
+    state.due.verified.discard(row.id)
+    late_s = draft.now_s - (row.start_s - state.settings().time.open_before_s)
+    if draft.now_s >= row.end_s:
+        draft.note(
+            "meeting.missed", row.id, f"found {late_s:.0f} s after its start, when it was over: not started"
+        )
+        _end(state, draft, row)
+        return
+    if late_s > LATE_S:
+        draft.note("meeting.late", row.id, f"started {late_s:.1f} s late")
+    stepped(draft, row, Step.LIVE)
+    if row.alias is not None:
+        draft.effect(EnsureVmr(row.alias, row.id, Phase.OPEN, f"open-{row.start_s}"))
+
+
+def _end(state: State, draft: Draft, row: Kept) -> None:
+    stepped(draft, row, Step.ENDED)
+    alias = row.alias
+    if alias is None:
+        return
+    others = [other for other in state.meetings_by_alias(alias) if other.id != row.id]
+    if any(other.step in RUNNING_STEPS for other in others):
+        return
+    if row.step in RUNNING_STEPS:
+        draft.effect(EnsureVmr(alias, row.id, Phase.CLOSED, f"close-{row.start_s}"))
+    uid = state.series_by_alias.get(alias)
+    ahead = any(other.step in (Step.SCHEDULED, Step.PROVISIONED) for other in others)
+    if not ahead and (uid is None or not series_goes_on(state, uid, draft.now_s)):
+        retire(state, draft, alias, state.decode(row))
+
+
+def _forget(state: State, draft: Draft, row: Kept) -> None:
+    draft.change(MeetingForgotten(row.id))
+    uid = row.series
+    if uid is not None:
+        last = len(state.occurrences.get(uid, {})) == 1
+        if last and not state.items_by_uid.get(uid) and not series_goes_on(state, uid, draft.now_s):
+            draft.change(SeriesForgotten(uid))
+
+
+def forget_answers(state: State, draft: Draft) -> None:
+    """Idempotency keys are remembered for a day. Kept in order of time, so the first young one ends the walk."""
+    for row in state.idempotency.values():
+        if row.at_s > draft.now_s - IDEMPOTENCY_KEPT_S:
+            return
+        draft.change(IdempotencyForgotten(row.key))

@@ -1,0 +1,293 @@
+"""From the outbox to the neighbours: carries out effects whose frames are kept and reports what became of them.
+
+The effect says what ought to be looked after, State says how: a VMR's wanted phase is read when its turn comes, so a
+late or repeated effect can only bring about what is right now. Calls for one alias run one after the other.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from heapq import heappop, heappush
+from typing import Protocol, assert_never
+
+from meetkeeper.core import vmr as vmrs
+from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.errors import MeetkeeperError, Refused, TheirMistake, Unavailable
+from meetkeeper.core.events import (
+    Done,
+    EffectReported,
+    EffectStarted,
+    Event,
+    Later,
+    Never,
+    Outcome,
+    Taken,
+    Unclear,
+)
+from meetkeeper.core.keeping import is_needed
+from meetkeeper.core.state import OutboxRow, State, Status
+from meetkeeper.core.words import RUNNING_STEPS, Alias, EffectKey, Meeting
+from meetkeeper.engine.neighbours import NamedBridge, Neighbours
+from meetkeeper.engine.node import Handled
+from meetkeeper.ports.bridge import AliasTaken, WantedVmr
+from meetkeeper.ports.mailer import FateUnknown
+
+CALENDAR_WRITES_MAX = 8
+
+
+class Desk(Protocol):
+    """What the dispatcher needs of the loop."""
+
+    @property
+    def state(self) -> State:
+        """The state as decided so far."""
+        ...
+
+    @property
+    def neighbours(self) -> Neighbours:
+        """Everybody outside."""
+        ...
+
+    def now_s(self) -> float:
+        """Wall clock."""
+        ...
+
+    def handle(self, event: Event) -> Handled:
+        """Decide about an event."""
+        ...
+
+    async def until_kept(self, seq: int) -> None:
+        """Wait until the frame is on disk."""
+        ...
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
+        """Run something beside; a failure of it is a failure of this server."""
+        ...
+
+    def opened(self, lag_s: float) -> None:
+        """A meeting became joinable so long after its time."""
+        ...
+
+
+class Dispatcher:
+    """Takes rows whose time has come, one task each, bounded per neighbour."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._due: list[tuple[float, EffectKey]] = []
+        self._running: set[EffectKey] = set()
+        self._gates: dict[tuple[str, int], asyncio.Semaphore] = {}
+        self._alias_locks: dict[Alias, asyncio.Lock] = {}
+        self._alias_users: dict[Alias, int] = {}
+
+    def offer(self, keys: Iterable[EffectKey]) -> None:
+        """These rows were put or moved by kept frames."""
+        outbox = self._desk.state.outbox
+        for key in keys:
+            row = outbox.get(key)
+            if row is not None and row.status in (Status.OPEN, Status.WAITING):
+                heappush(self._due, (row.again_at_s, key))
+
+    def next_s(self) -> float | None:
+        """When the earliest row wants its turn."""
+        return self._due[0][0] if self._due else None
+
+    def pump(self) -> None:
+        """Start every row whose time has come."""
+        now_s = self._desk.now_s()
+        while self._due and self._due[0][0] <= now_s:
+            _, key = heappop(self._due)
+            row = self._desk.state.outbox.get(key)
+            if row is None or key in self._running or row.status not in (Status.OPEN, Status.WAITING):
+                continue
+            if row.again_at_s > now_s:
+                heappush(self._due, (row.again_at_s, key))
+                continue
+            if isinstance(row.effect, Announce):
+                self._desk.handle(EffectReported(key, Done()))
+                continue
+            self._running.add(key)
+            self._desk.spawn(f"effect {key}", lambda key=key, row=row: self._carry_out(key, row))  # type: ignore[misc]
+
+    async def _carry_out(self, key: EffectKey, row: OutboxRow) -> None:
+        try:
+            outcome = await self._outcome(key, row)
+        finally:
+            self._running.discard(key)
+        if outcome is not None:
+            self._desk.handle(EffectReported(key, outcome))
+
+    async def _outcome(self, key: EffectKey, row: OutboxRow) -> Outcome | None:
+        """Do it, and put whatever happens into our words."""
+        try:
+            match row.effect:
+                case EnsureVmr():
+                    return await self._ensure(row.effect)
+                case RetireVmr():
+                    return await self._retire(row.effect)
+                case SendMail():
+                    return await self._send(key, row.effect)
+                case WriteItem():
+                    return await self._write(row.effect)
+                case Announce():
+                    return Done()
+                case _ as never:
+                    assert_never(never)
+        except Unavailable as away:
+            return Later(away.message, away.retry_after_s)
+        except Refused as refused:
+            return Never(refused.message)
+        except FateUnknown as unclear:
+            return Unclear(str(unclear))
+        except TheirMistake as theirs:
+            return Later(theirs.message)
+        except MeetkeeperError as ours:
+            return Never(ours.message)
+
+    # --- bridges ---------------------------------------------------------------------------------------------------
+
+    async def _ensure(self, effect: EnsureVmr) -> Outcome:
+        bridge_id = _bridge_of(self._desk.state, effect.alias)
+        if bridge_id is None:
+            return Done("no meeting needs it any more")
+        named = self._bridge(bridge_id)
+        async with self._turn(effect.alias), self._gate(f"bridge {named.id}", named.concurrency):
+            wanted = wanted_vmr(self._desk.state, effect.alias, effect.phase)
+            if wanted is None:
+                return Done("no meeting needs it any more")
+            answer = await named.bridge.ensure(wanted)
+        if isinstance(answer, AliasTaken):
+            return Taken(answer.found)
+        if wanted.phase is Phase.OPEN and effect.phase is Phase.OPEN:
+            self._note_opening(effect)
+        adopted = None if answer.marker is None else vmrs.marker_lineage(answer.marker, effect.alias)
+        return Done("created" if answer.marker is None else "found", adopted)
+
+    def _note_opening(self, effect: EnsureVmr) -> None:
+        state = self._desk.state
+        row = state.meetings.get(effect.of)
+        if row is not None:
+            due_s = row.start_s - state.settings().time.open_before_s
+            self._desk.opened(max(0.0, self._desk.now_s() - due_s))
+
+    async def _retire(self, effect: RetireVmr) -> Outcome:
+        named = self._bridge(effect.bridge)
+        async with self._turn(effect.alias), self._gate(f"bridge {named.id}", named.concurrency):
+            if is_needed(self._desk.state, effect.alias, self._desk.now_s()):
+                return Done("a meeting needs it again")
+            await named.bridge.retire(effect.alias)
+        return Done("taken off the bridge")
+
+    def _bridge(self, bridge_id: str) -> NamedBridge:
+        named = self._desk.neighbours.bridge(bridge_id)
+        if named is None:
+            raise Unavailable(
+                "no-bridge",
+                f"No bridge {bridge_id!r} is configured. Configure it, or move its rooms to another bridge.",
+                retry_after_s=60.0,
+            )
+        return named
+
+    def _turn(self, alias: Alias) -> "_AliasTurn":
+        return _AliasTurn(alias, self._alias_locks, self._alias_users)
+
+    def _gate(self, name: str, width: int) -> asyncio.Semaphore:
+        gate = self._gates.get((name, width))
+        if gate is None:
+            gate = self._gates[name, width] = asyncio.Semaphore(width)
+        return gate
+
+    # --- mail and calendars ------------------------------------------------------------------------------------------
+
+    async def _send(self, key: EffectKey, effect: SendMail) -> Outcome | None:
+        desk = self._desk
+        config = desk.state.settings()
+        async with self._gate("mail", config.mail.concurrency):
+            state = desk.state
+            meeting = None if effect.meeting is None else state.meeting(effect.meeting)
+            series = None if effect.series is None else state.one_series(effect.series)
+            told = meeting or series
+            if told is None:
+                return Done("the meeting is forgotten")
+            if told.revision > effect.revision and effect.method == "REQUEST":
+                return Done(f"superseded by revision {told.revision}")
+            mailer = desk.neighbours.mailer
+            if mailer is None:
+                raise Unavailable("no-mail", "No mail server is configured.", retry_after_s=60.0)
+            message = desk.neighbours.compose(config, effect, meeting, series, desk.now_s())
+            handled = desk.handle(EffectStarted(key))
+            await desk.until_kept(handled.seq)
+            row = desk.state.outbox.get(key)
+            if row is None or row.status is not Status.SENDING:
+                return None
+            return Done(await mailer.send(message, effect.to))
+
+    async def _write(self, effect: WriteItem) -> Outcome:
+        desk = self._desk
+        calendar = desk.neighbours.calendar(effect.room)
+        if calendar is None:
+            return Done("the room has no calendar any more")
+        async with self._gate(f"calendar {calendar.name}", CALENDAR_WRITES_MAX):
+            state = desk.state
+            meeting = None if effect.meeting is None else state.meeting(effect.meeting)
+            series = None if effect.series is None else state.one_series(effect.series)
+            told = meeting or series
+            if told is None or told.revision > effect.revision:
+                return Done("superseded")
+            if effect.remove:
+                await calendar.source.remove(told.uid)
+                return Done("removed")
+            uid, text = desk.neighbours.item_text(state.settings(), meeting, series, desk.now_s())
+            await calendar.source.write(uid, text)
+        return Done("written")
+
+
+class _AliasTurn:
+    """A lock per alias that is forgotten when nobody holds or awaits it."""
+
+    def __init__(self, alias: Alias, locks: dict[Alias, asyncio.Lock], users: dict[Alias, int]) -> None:
+        self._alias, self._locks, self._users = alias, locks, users
+
+    async def __aenter__(self) -> None:
+        self._users[self._alias] = self._users.get(self._alias, 0) + 1
+        lock = self._locks.setdefault(self._alias, asyncio.Lock())
+        try:
+            await lock.acquire()
+        except BaseException:
+            self._leave()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._locks[self._alias].release()
+        self._leave()
+
+    def _leave(self) -> None:
+        self._users[self._alias] -= 1
+        if not self._users[self._alias]:
+            del self._users[self._alias], self._locks[self._alias]
+
+
+def _bridge_of(state: State, alias: Alias) -> str | None:
+    """The bridge that carries the VMR; None when no meeting is left that meets in it."""
+    rows = state.meetings_by_alias(alias)
+    if not rows:
+        return None
+    meeting = state.decode(rows[0])
+    return None if meeting.vmr is None else meeting.vmr.bridge
+
+
+def wanted_vmr(state: State, alias: Alias, asked: Phase) -> WantedVmr | None:
+    """How a VMR ought to stand now: open while one of its meetings runs, else as asked, else booked."""
+    rows = state.meetings_by_alias(alias)
+    if not rows:
+        return None
+    running = [row for row in rows if row.step in RUNNING_STEPS]
+    meeting: Meeting = state.decode((running or rows)[0])
+    if meeting.vmr is None:
+        return None
+    if running:
+        phase = Phase.OPEN
+    else:
+        phase = Phase.CLOSED if asked is Phase.CLOSED else Phase.BOOKED
+    title = "Private meeting" if meeting.private else meeting.subject
+    marker = vmrs.marker(state.lineage, meeting.vmr)
+    return WantedVmr(alias, meeting.vmr.numeric_id, meeting.vmr.pin, title, marker, phase)

@@ -1,0 +1,361 @@
+"""The asyncio shell around the node: feeds events in, waits for the disk, lets effects and answers out.
+
+Contains no rule about meetings. Requests are decided on the event loop while the committer thread flushes the plans
+before them; one flush serves everybody who waited for it. A failed flush ends this server: nobody is told anything it
+could not keep.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import structlog
+from prometheus_client import CollectorRegistry, Histogram
+
+from meetkeeper.codec.frame import Position
+from meetkeeper.core.changes import ConfigDeployed
+from meetkeeper.core.commands import Command
+from meetkeeper.core.configuration import Config
+from meetkeeper.core.effects import Phase, SendMail
+from meetkeeper.core.errors import MeetkeeperError, Unavailable
+from meetkeeper.core.events import Event, Ticked
+from meetkeeper.core.plan import Decision
+from meetkeeper.core.state import State, Status
+from meetkeeper.core.words import Alias, RoomId
+from meetkeeper.engine.dispatch import Dispatcher, wanted_vmr
+from meetkeeper.engine.history import find_history
+from meetkeeper.engine.neighbours import Neighbours
+from meetkeeper.engine.node import Handled, KeptFrame, Node, touched_effects
+from meetkeeper.engine.poll import Poller
+from meetkeeper.engine.status import EngineStatus, HistoryRow, MailStatus
+from meetkeeper.engine.survey import Surveyor
+from meetkeeper.ports.bridge import Door
+from meetkeeper.ports.clock import Clock
+from meetkeeper.store.committer import Committer
+
+T = TypeVar("T")
+TICK_S = 1.0
+"""The wall clock is looked at this often at least: it may jump."""
+SUBSCRIBER_FRAMES_MAX = 1_000
+LAG_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+log = structlog.get_logger("engine")
+
+
+class FellBehind(Exception):
+    """A subscriber did not keep up; it must read everything anew."""
+
+
+class Subscription:
+    """Kept frames as they become kept, for one reader."""
+
+    def __init__(self) -> None:
+        self._frames: asyncio.Queue[KeptFrame | None] = asyncio.Queue(SUBSCRIBER_FRAMES_MAX)
+        self._behind = False
+
+    def put(self, frame: KeptFrame | None) -> None:
+        """Hand over a frame; None ends the stream."""
+        try:
+            self._frames.put_nowait(frame)
+        except asyncio.QueueFull:
+            self._behind = True
+
+    def __aiter__(self) -> AsyncIterator[KeptFrame]:
+        return self
+
+    async def __anext__(self) -> KeptFrame:
+        if self._behind:
+            raise FellBehind
+        frame = await self._frames.get()
+        if frame is None:
+            raise StopAsyncIteration
+        return frame
+
+
+class Engine:
+    """One acting server."""
+
+    def __init__(
+        self,
+        node: Node,
+        clock: Clock,
+        build_neighbours: Callable[[Config], Neighbours],
+        *,
+        server: str,
+        release: str,
+        tzdata: str,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self._node = node
+        self._clock = clock
+        self._build = build_neighbours
+        self._server, self._release, self._tzdata = server, release, tzdata
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._committer = Committer(node.database, self._kept_from_thread, self._failed_from_thread)
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._subscribers: set[Subscription] = set()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._alarm = asyncio.Event()
+        self._stop = asyncio.Event()
+        self.stopping = False
+        self.failure: Exception | None = None
+        self._started_at_s = 0.0
+        self._kept_seq = 0
+        self.neighbours = build_neighbours(node.state.settings())
+        self._dispatcher = Dispatcher(self)
+        self._poller = Poller(self)
+        self._surveyor = Surveyor(self)
+        self.start_lag = Histogram(
+            "meetkeeper_start_lag_seconds",
+            "Time from a meeting's scheduled opening until people could get in.",
+            registry=registry,
+            buckets=LAG_BUCKETS_S,
+        )
+
+    # --- for people and programs -------------------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        """Seconds since 1970-01-01 UTC by this server's clock."""
+        return self._clock.now_s()
+
+    @property
+    def state(self) -> State:
+        """Everything applied, kept or not. Readers use `read`."""
+        return self._node.state
+
+    async def submit(self, command: Command) -> Decision:
+        """Decide about a command; returns once the decision is on disk. Raises `core.errors`."""
+        handled = self.handle(command)
+        await self.until_kept(handled.seq)
+        return handled.decision
+
+    async def read(self, look: Callable[[State], T]) -> T:
+        """Look at the state; the answer leaves when everything it may have seen is on disk."""
+        seen = look(self._node.state)
+        await self.until_kept(self._node.applied_seq)
+        return seen
+
+    @asynccontextmanager
+    async def subscribe(self) -> AsyncIterator[Subscription]:
+        """Kept frames from now on. Raises `FellBehind` from the iterator when the reader is too slow."""
+        subscription = Subscription()
+        self._subscribers.add(subscription)
+        try:
+            yield subscription
+        finally:
+            self._subscribers.discard(subscription)
+
+    def poke(self, room: RoomId) -> None:
+        """Poll this room now."""
+        self._poller.poke(room)
+
+    async def door(self, alias: Alias) -> Door | None:
+        """Where this VMR's meeting is held; None when no meeting is known or nothing carries it."""
+        wanted = await self.read(lambda state: wanted_vmr(state, alias, Phase.BOOKED))
+        if wanted is None:
+            return None
+        rows = self.state.meetings_by_alias(alias)
+        meeting = self.state.decode(rows[0])
+        named = None if meeting.vmr is None else self.neighbours.bridge(meeting.vmr.bridge)
+        return None if named is None else named.bridge.door(wanted)
+
+    async def history(self, about: str, limit: int) -> list[HistoryRow]:
+        """Frames that touch a meeting, room, alias or effect, newest first."""
+        await self.until_kept(self._node.applied_seq)
+        return await asyncio.to_thread(find_history, self._node.database, about, limit)
+
+    def status(self) -> EngineStatus:
+        """How the server stands."""
+        state = self._node.state
+        counts = dict.fromkeys(Status, 0)
+        for row in state.outbox.values():
+            if isinstance(row.effect, SendMail):
+                counts[row.status] += 1
+        configured = state.settings().mail.host
+        mail_text = self._surveyor.mail_text or (
+            f"not yet reached ({configured})" if configured else "not configured"
+        )
+        return EngineStatus(
+            role="stopped" if self.failure is not None else "active",
+            server=self._server,
+            release=self._release,
+            epoch=state.epoch,
+            seq=self._kept_seq,
+            started_at_s=self._started_at_s,
+            rooms=self._poller.statuses(),
+            bridges=self._surveyor.statuses(),
+            mail=MailStatus(
+                ok=self._surveyor.mail_ok,
+                text=mail_text,
+                queued=counts[Status.OPEN] + counts[Status.SENDING],
+                waiting=counts[Status.WAITING],
+                parked=counts[Status.PARKED],
+                unknown=counts[Status.UNKNOWN],
+            ),
+            stopping=self.stopping,
+            failed="" if self.failure is None else str(self.failure),
+        )
+
+    # --- for the rooms of the engine ----------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> Handled:
+        """Decide now; the committer is woken when there is something to keep."""
+        if self.failure is not None:
+            raise Unavailable(
+                "stopped", f"This server may not act any more: {self.failure}", retry_after_s=10.0
+            )
+        handled = self._node.handle(event, self._clock.now_s())
+        if handled.seq > self._kept_seq:
+            self._committer.wake()
+        return handled
+
+    async def until_kept(self, seq: int) -> None:
+        """Wait for the disk. Raises `Unavailable` when this server fails before."""
+        if seq <= self._kept_seq:
+            return
+        if self.failure is not None or self._loop is None:
+            raise Unavailable(
+                "stopped", f"This server may not act any more: {self.failure}", retry_after_s=10.0
+            )
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append((seq, future))
+        await future
+
+    def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
+        """Run something beside. A `MeetkeeperError` in it is logged; any other failure ends this server."""
+        if self._tasks is None or self.stopping:
+            return None
+        return self._tasks.create_task(self._guarded(name, work), name=name)
+
+    def opened(self, lag_s: float) -> None:
+        """A meeting became joinable so long after its time."""
+        self.start_lag.observe(lag_s)
+
+    # --- life ---------------------------------------------------------------------------------------------------------
+
+    async def run(self, ready: Callable[[], None] | None = None) -> None:
+        """Open a reign and act until `stop`. Raises what made the server fail."""
+        self._loop = asyncio.get_running_loop()
+        self._started_at_s = self.now_s()
+        self._kept_seq = self._node.database.kept.seq
+        self._committer.start()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                epoch = self._node.open_reign(self._server, self._release, self._tzdata, self.now_s())
+                self._committer.wake()
+                await self.until_kept(self._node.applied_seq)
+                log.info("reign.opened", epoch=epoch, server=self._server, seq=self._kept_seq)
+                self._dispatcher.offer(list(self.state.outbox))
+                self._poller.start()
+                self._surveyor.start()
+                ticker = tasks.create_task(self._tick_until_stopped(), name="ticker")
+                if ready is not None:
+                    ready()
+                await self._stop.wait()
+                ticker.cancel()
+                await self._wind_down()
+        finally:
+            self._tasks = None
+            for subscriber in self._subscribers:
+                subscriber.put(None)
+            self._committer.stop()
+            await self.neighbours.close()
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """End the reign in good order: no new work, what is decided is kept."""
+        self.stopping = True
+        self._stop.set()
+
+    async def _wind_down(self) -> None:
+        self._poller.stop()
+        self._surveyor.stop()
+        if self.failure is None:
+            await self.until_kept(self._node.applied_seq)
+
+    async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """The top of every task: known troubles are logged, anything else is a fault of ours and ends the server."""
+        try:
+            await work()
+        except MeetkeeperError as trouble:
+            log.warning("task.trouble", task=name, code=trouble.code, text=trouble.message)
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:
+            log.exception("task.fault", task=name)
+            self._fail(fault)
+
+    async def _tick_until_stopped(self) -> None:
+        while not self.stopping:
+            busy = not self.handle(Ticked()).decision.plan.empty
+            self._dispatcher.pump()
+            wait_s = 0.0 if busy else self._idle_s()
+            self._alarm.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._alarm.wait()
+            except TimeoutError:
+                pass
+
+    def _idle_s(self) -> float:
+        """Until the next thing is due; a second at most, for the clock may jump."""
+        now_s = self.now_s()
+        wake_s = min(now_s + TICK_S, self.state.due.next_s(now_s))
+        next_effect_s = self._dispatcher.next_s()
+        if next_effect_s is not None:
+            wake_s = min(wake_s, next_effect_s)
+        if self.state.unsettled:
+            wake_s = min(wake_s, *self.state.unsettled.values())
+        return max(0.001, wake_s - now_s)
+
+    # --- the disk has answered ----------------------------------------------------------------------------------------
+
+    def _kept_from_thread(self, position: Position) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._on_kept, position.seq)
+
+    def _failed_from_thread(self, error: Exception) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._fail, error)
+
+    def _on_kept(self, seq: int) -> None:
+        self._kept_seq = seq
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= seq:
+            future = waiting.popleft()[1]
+            if not future.done():
+                future.set_result(None)
+        for frame in self._node.kept_until(seq):
+            self._dispatcher.offer(touched_effects(frame.plan))
+            for subscriber in self._subscribers:
+                subscriber.put(frame)
+            if any(type(change) is ConfigDeployed for change in frame.plan.changes):
+                self.spawn("reconfigure", self._reconfigure)
+        if not self.stopping:
+            self._dispatcher.pump()
+        self._alarm.set()
+
+    async def _reconfigure(self) -> None:
+        """A configuration was deployed: meet the neighbours anew."""
+        old, self.neighbours = self.neighbours, self._build(self.state.settings())
+        self._poller.restart()
+        self._surveyor.restart()
+        await old.close()
+        log.info("config.in-force", revision=self.state.config_revision)
+
+    def _fail(self, error: Exception) -> None:
+        """This server drops its role: whoever waits is told so, nothing more is decided."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        log.error("role.dropped", why=str(error))
+        gone = Unavailable("stopped", f"This server dropped its role: {error}", retry_after_s=10.0)
+        while self._waiting:
+            future = self._waiting.popleft()[1]
+            if not future.done():
+                future.set_exception(gone)
+        self.stop()

@@ -1,0 +1,74 @@
+"""How the server stands, as values: what `status`, the web page, the metrics and the health URLs all read."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from meetkeeper.core.words import RoomId
+
+
+class RoomStatus(Struct, frozen=True):
+    """One room's calendar. `last_pass_s` is the end of the last pass that ended well, 0 for never."""
+
+    room: RoomId
+    source: str
+    last_pass_s: float = 0.0
+    last_change_s: float = 0.0
+    error: str = ""
+    held: int = 0
+    problems: tuple[str, ...] = ()
+    full_passes: int = 0
+
+
+class BridgeStatus(Struct, frozen=True):
+    """One bridge as last seen; `vmrs` are ours that stand on it."""
+
+    id: str
+    kind: str
+    ok: bool
+    text: str
+    vmrs: int = 0
+
+
+class MailStatus(Struct, frozen=True):
+    """The mail server as last seen, and what waits for it."""
+
+    ok: bool
+    text: str
+    queued: int = 0
+    waiting: int = 0
+    parked: int = 0
+    unknown: int = 0
+
+
+class EngineStatus(Struct, frozen=True):
+    """The whole server. `role` is `active` while it may act; `failed` says why it may no longer."""
+
+    role: Literal["active", "stopped"]
+    server: str
+    release: str
+    epoch: int
+    seq: int
+    started_at_s: float
+    rooms: tuple[RoomStatus, ...]
+    bridges: tuple[BridgeStatus, ...]
+    mail: MailStatus
+    stopping: bool = False
+    failed: str = ""
+
+
+class HistoryLine(Struct, frozen=True):
+    """One change or effect of a frame, in words."""
+
+    kind: str
+    text: str
+
+
+class HistoryRow(Struct, frozen=True):
+    """One frame that touches what was asked about."""
+
+    epoch: int
+    seq: int
+    at_s: float
+    lines: tuple[HistoryLine, ...]
+    notes: tuple[str, ...]
