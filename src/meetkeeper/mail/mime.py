@@ -101,6 +101,13 @@ def address(person: Person) -> Address:
     return Address(display_name=name, username=local, domain=host)
 
 
+def ascii_address(text: str) -> str:
+    """The address with its domain as DNS knows it; unchanged when that can't be said."""
+    local, at, domain = text.strip().rpartition("@")
+    host = _ascii_domain(domain) if at else None
+    return text.strip() if host is None else f"{local}@{host}"
+
+
 def _address_or_none(person: Person) -> Address | None:
     try:
         return address(person)
