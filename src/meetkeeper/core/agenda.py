@@ -6,6 +6,7 @@ in the first or last half hour have to be looked at in their agenda.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from typing import Protocol
 
 from meetkeeper.core.words import OPEN_STEPS, MeetingId, RoomId, Step
@@ -55,6 +56,12 @@ class Agenda:
         length_s = meeting.end_s - meeting.start_s
         if length_s > self.longest_s:
             self.longest_s = length_s
+
+    def fill(self, meetings: list[Spanning]) -> None:
+        """Take over many meetings, in one go; this agenda is empty and `meetings` sorted by start."""
+        self.meetings = meetings
+        self.starts = [meeting.start_s for meeting in meetings]
+        self.longest_s = max((meeting.end_s - meeting.start_s for meeting in meetings), default=0)
 
     def swap(self, old: Spanning, new: Spanning) -> None:
         """Put `new` where `old` is; both have the same span."""
@@ -109,6 +116,19 @@ class Occupancy:
         bit, busy = self.bit(room), self.busy
         for slot in range(start_s // SLOT_S, (end_s - 1) // SLOT_S + 1):
             busy[slot] = busy.get(slot, 0) | bit
+
+    def fill(self, room: RoomId, meetings: Iterable[Spanning]) -> None:
+        """`put` for all of these that still hold the room; they come sorted by start."""
+        bit, busy = self.bit(room), self.busy
+        get, slot, holding, slot_s = busy.get, 0, OPEN_STEPS, SLOT_S
+        for meeting in meetings:
+            if meeting.step in holding:
+                first, end = meeting.start_s // slot_s, -(-meeting.end_s // slot_s)
+                if slot < first:
+                    slot = first
+                while slot < end:
+                    busy[slot] = get(slot, 0) | bit
+                    slot += 1
 
     def drop(self, room: RoomId, start_s: int, end_s: int, agenda: Agenda) -> None:
         """A meeting holds the room no longer; `agenda` is the room's, already without it."""

@@ -75,6 +75,31 @@ class DueView:
             else:
                 far.append(meeting_id)
 
+    def watch_many(self, meetings: Iterable[tuple[MeetingId, int, int, Step]]) -> None:
+        """`watch` for many at once, while the view is still new: the rule is asked once for each step."""
+        far = self._far
+        shifts: dict[Step, tuple[int, int]] = {}
+        for meeting_id, start_s, end_s, step in meetings:
+            if step not in shifts:
+                shifts[step] = self._shift(step)
+            by_start, by_end = shifts[step]
+            due_s = start_s + by_start
+            if due_s > end_s + by_end:
+                due_s = end_s + by_end
+            day = due_s // DAY_S
+            if day in far:
+                far[day].append(meeting_id)
+            else:
+                far[day] = [meeting_id]
+
+    def _shift(self, step: Step) -> tuple[int, int]:
+        """A step's due time is the earlier of start and end, each moved by so much; perhaps too early, never late."""
+        never = 1 << 40
+        due_s, act = next_due(0, never, step, self._time)
+        if act is Act.WARN or due_s > never // 2:
+            return never, due_s - never
+        return due_s, never
+
     def retime(self, time: TimeConfig, meetings: Iterable[tuple[MeetingId, int, int, Step]]) -> None:
         """The rules have changed: build the view anew."""
         self._time = time

@@ -9,21 +9,26 @@ be told to anyone. Rules:
 - a reign's epoch is higher than any in the journal and any promised, and is promised durably before its first frame.
 """
 
+import gc
 from collections.abc import Iterator
+from threading import Condition
 
 from msgspec import Struct
 
-from meetkeeper.codec import frame, record
+from meetkeeper.codec import frame, record, snapshot
 from meetkeeper.codec.frame import Frame, Position, Why
-from meetkeeper.core.errors import Corrupt, OurMistake, Refused
+from meetkeeper.core.errors import OurMistake, Refused
 from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.ports.disk import Disk
-from meetkeeper.store import journal, promises, recovery
+from meetkeeper.store import checkpoint, journal, promises, recovery
+from meetkeeper.store.checkpoint import Checkpoint
 from meetkeeper.store.journal import Batch, Journal
 from meetkeeper.store.trouble import damaged, translated
 
 LOCK = "local/lock"
+FREEZE_MEETINGS_MIN = 10_000
+"""From so many meetings on, what was loaded is kept out of the garbage collector's sight."""
 
 
 class Limits(Struct, frozen=True):
@@ -52,8 +57,12 @@ class Database:
         self._epoch: int | None = None
         self._broken: OurMistake | None = None
         self._journal = Journal(disk, limits.segment_bytes_max)
-        if found.open_segment is not None:
-            self._journal.resume(found.open_segment.first_seq, found.open_size)
+        if found.last is not None and found.goes_on:
+            self._journal.resume(found.last.first_seq, found.last_size)
+        self._kept_moved = Condition()
+        self._good = [found.snapshot_seq] if found.snapshot_seq else []
+        self._since_bytes, self._since_frames = found.since_bytes, found.since_frames
+        self._snapshot_bytes = found.snapshot_bytes
 
     # --- opening -----------------------------------------------------------------------------------------------------
 
@@ -65,7 +74,7 @@ class Database:
         for records of a newer release, `Unavailable` or `Refused` for a disk that does not do its work.
         """
         with translated(disk, "making the home folder", "databases"):
-            for folder in (journal.FOLDER, "local"):
+            for folder in (journal.FOLDER, checkpoint.FOLDER, "local"):
                 disk.make_folder("open:make", folder)
             holder = disk.lock("open:lock", LOCK)
         if holder is not None:
@@ -85,6 +94,9 @@ class Database:
         finally:
             if not opened:
                 disk.unlock("open:unlock", LOCK)
+        if len(found.state.meetings) >= FREEZE_MEETINGS_MIN:
+            gc.collect()
+            gc.freeze()
         return cls(disk, found, limits, promised=max(promised, found.position.epoch))
 
     @classmethod
@@ -163,6 +175,8 @@ class Database:
                 )
         self._journal.append(made)
         self.position = made.position
+        self._since_bytes += len(made.line)
+        self._since_frames += 1
         return made.position
 
     # --- flushing side -----------------------------------------------------------------------------------------------
@@ -178,8 +192,12 @@ class Database:
         """
         if batch.first_seq != self.kept.seq + 1:
             raise OurMistake("batch.order", f"Batch of seq {batch.first_seq} after seq {self.kept.seq}.")
-        self._journal.write_and_flush(batch)
-        self.kept = batch.last
+        try:
+            self._journal.write_and_flush(batch)
+            self.kept = batch.last
+        finally:
+            with self._kept_moved:
+                self._kept_moved.notify_all()
         return batch.last
 
     def flush_now(self) -> Position:
@@ -191,7 +209,45 @@ class Database:
         """A quiet moment: close the open segment, so that file tools carry it."""
         self._journal.rest()
 
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    @property
+    def checkpoint_due(self) -> bool:
+        """True when a snapshot would pay."""
+        return checkpoint.is_due(self._since_bytes, self._since_frames, self._snapshot_bytes)
+
+    def begin_checkpoint(self) -> Checkpoint:
+        """Take the picture, in the deciding thread; `finish_checkpoint` writes it, from any thread, one at a time."""
+        self._since_bytes = self._since_frames = 0
+        self._journal.begin_segment_at(self.position.seq + 1)
+        picture = snapshot.image(self.state, self.position)
+        return Checkpoint(self._disk, picture, self._good, self._wait_kept)
+
+    def finish_checkpoint(self, begun: Checkpoint) -> None:
+        """Write the snapshot, remove what it makes needless. Raises `Unavailable` or `Refused`: nothing is lost."""
+        self._good = begun.write()
+        self._snapshot_bytes = begun.bytes
+
+    def checkpoint(self) -> None:
+        """For those who wait: flush, take the picture, write it."""
+        self.flush_now()
+        self.finish_checkpoint(self.begin_checkpoint())
+
+    def _wait_kept(self, seq: int) -> None:
+        with self._kept_moved:
+            while self.kept.seq < seq:
+                if self._journal.failed is not None:
+                    raise self._journal.failed
+                self._kept_moved.wait()
+
     # --- reading back ------------------------------------------------------------------------------------------------
+
+    def frames(self) -> Iterator[Frame]:
+        """Every durable frame the journal still holds, oldest first. Raises `Corrupt` for damage."""
+        kept = self.kept
+        segments = recovery.segments_of(self._disk)
+        first = segments[0].first_seq - 1 if segments else kept.seq
+        return self._frames_between(segments, first, kept)
 
     def frames_since(self, seq: int) -> Iterator[Frame]:
         """Durable frames after `seq`, in order.
@@ -201,25 +257,37 @@ class Database:
         kept = self.kept
         segments = recovery.segments_of(self._disk)
         if seq < kept.seq and (not segments or segments[0].first_seq > seq + 1):
-            raise Refused(
-                "journal.gone", f"The journal no longer holds seq {seq + 1}; begin from the newest snapshot."
-            )
+            raise _gone(seq)
         return self._frames_between(segments, seq, kept)
 
     def _frames_between(self, segments: list[recovery.Segment], seq: int, kept: Position) -> Iterator[Frame]:
         for index, segment in enumerate(segments):
-            if seq >= kept.seq:
-                return
             if index + 1 < len(segments) and segments[index + 1].first_seq <= seq + 1:
                 continue
+            if seq >= kept.seq or segment.first_seq > seq + 1:
+                break
             with translated(self._disk, "reading the journal", segment.path):
-                data = self._disk.read("frames:segment", segment.path)
+                try:
+                    data = self._disk.read("frames:segment", segment.path)
+                except FileNotFoundError:
+                    break
             scan = frame.scan(data, Position(0, segment.first_seq - 1, ""))
             for one in scan.frames:
                 if seq < one.position.seq <= kept.seq:
                     seq = one.position.seq
                     yield one
+            if scan.why is not Why.END and seq < kept.seq:
+                raise damaged(
+                    f"{scan.said}. Restore this file from the other server or from a backup.",
+                    segment.path,
+                    offset=scan.good_length,
+                    seq=seq + 1,
+                )
         if seq < kept.seq:
-            raise Corrupt(
-                "journal.short", f"The journal ends at seq {seq}, although seq {kept.seq} was kept."
-            )
+            raise _gone(seq)
+
+
+def _gone(seq: int) -> Refused:
+    return Refused(
+        "journal.gone", f"The journal no longer holds seq {seq + 1}; begin from the newest snapshot."
+    )

@@ -59,11 +59,16 @@ class Journal:
         self._waiting: list[bytes] = []
         self._last: Position | None = None
         self._hand = Lock()
+        self._segment_at = 0
         self.failed: MeetkeeperError | None = None
 
     def resume(self, first_seq: int, size: int) -> None:
         """Go on in the segment that begins with `first_seq` and is `size` bytes long by now."""
         self._path, self._size = segment_path(first_seq), size
+
+    def begin_segment_at(self, seq: int) -> None:
+        """Let the frame of this seq begin a segment: what is before it and after it can then be told apart by file."""
+        self._segment_at = seq
 
     def append(self, frame: Frame) -> None:
         """Let the frame wait for the next batch."""
@@ -89,7 +94,7 @@ class Journal:
             raise self.failed
         lines, at = batch.lines, 0
         while at < len(lines):
-            count = self._fitting(lines, at)
+            count = self._fitting(lines, at, batch.first_seq + at)
             if count:
                 part = lines if count == len(lines) else lines[at : at + count]
                 self._write(b"".join(part) if count > 1 else part[0])
@@ -104,14 +109,15 @@ class Journal:
             with suppress(OSError):
                 file.close("journal:close")
 
-    def _fitting(self, lines: list[bytes], at: int) -> int:
-        """How many lines from `at` on go into the current segment; 0 when a new one is due."""
-        if not self._path:
+    def _fitting(self, lines: list[bytes], at: int, seq: int) -> int:
+        """How many lines from `at` on, the first of which is `seq`, go into this segment; 0: begin a new one."""
+        until = self._segment_at - seq
+        if not self._path or (until == 0 and self._size):
             return 0
         size, count = self._size, 0
         for line in lines[at:] if at else lines:
             size += len(line)
-            if size > self._segment_bytes_max and (count or self._size):
+            if (size > self._segment_bytes_max and (count or self._size)) or (count == until and count):
                 break
             count += 1
         return count

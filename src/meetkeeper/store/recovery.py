@@ -3,6 +3,8 @@
 Place in the journey: `database.open` calls `read`, then `mend`; `check` and the offline tools call `read` alone, which
 never writes. Rules:
 
+- the base is the newest whole snapshot; a damaged one costs nothing as long as the journal reaches past it from an
+  older base, else it is an error: its name says how far this history had come;
 - frames must follow each other without a gap from the base on; what does not is refused, with file, byte and seq;
 - a torn tail is only what a crash may leave: at the end of the last segment, and no good frame behind it says that
   the torn one had been kept. It is set aside durably before it is cut;
@@ -10,18 +12,20 @@ never writes. Rules:
   flush the system may show pages as clean that never reached the disk.
 """
 
+import gc
 import zlib
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from meetkeeper.codec import frame, record
 from meetkeeper.codec.frame import ORIGIN, Position, Scan, Why
-from meetkeeper.core.errors import Corrupt, MeetkeeperError, TheirMistake
+from meetkeeper.core.errors import Corrupt, TheirMistake
 from meetkeeper.core.plan import apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.ports.disk import Disk
-from meetkeeper.store import journal
+from meetkeeper.store import checkpoint, journal
 from meetkeeper.store.trouble import damaged, translated
 
 SET_ASIDE = "local/set-aside"
@@ -56,14 +60,23 @@ class Manifest(Struct, frozen=True):
 
 
 class Found(Struct):
-    """What a home folder holds. `open_segment` is the one to go on in and its good length, None to begin a new one."""
+    """What a home folder holds.
+
+    `last` is the last segment, `last_size` its good length; `goes_on` is true when the next frame may stand in it.
+    """
 
     state: State
     position: Position = ORIGIN
-    open_segment: Segment | None = None
-    open_size: int = 0
+    last: Segment | None = None
+    last_size: int = 0
+    goes_on: bool = False
     tail: Tail | None = None
+    earlier: list[Segment] = []
+    """Segments before the last one that were read."""
+    snapshot_seq: int = 0
+    snapshot_bytes: int = 0
     since_bytes: int = 0
+    since_frames: int = 0
     remarks: list[str] = []
 
 
@@ -84,8 +97,45 @@ def read(disk: Disk) -> Found:
     Raises `Corrupt` for damage and gaps, `TheirMistake` for records of a newer release, `Unavailable` or `Refused`
     for a disk that does not answer.
     """
-    found = Found(State())
-    replay(disk, found, segments_of(disk))
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _read(disk)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _read(disk: Disk) -> Found:
+    remarks: list[str] = []
+    bad_seq, failure = 0, ""
+    for seq in reversed(checkpoint.snapshots_of(disk)):
+        try:
+            loaded = checkpoint.load(disk, seq)
+        except Corrupt as error:
+            remarks.append(f"{error.message}; an older base and the journal replace it.")
+            bad_seq, failure = max(bad_seq, seq), failure or error.message
+            continue
+        found = Found(loaded.state, loaded.position, snapshot_seq=seq, snapshot_bytes=loaded.size)
+        break
+    else:
+        found = Found(State())
+    try:
+        replay(disk, found, segments_of(disk))
+    except Corrupt as error:
+        if not failure:
+            raise
+        raise Corrupt(
+            error.code, f"{failure}, and without it: {error.message}", detail=error.detail
+        ) from error
+    if found.position.seq < bad_seq:
+        raise damaged(
+            f"{failure}; the journal ends at seq {found.position.seq}, before it. Copy the folder again from the other "
+            "server or restore it; to go on without what came later, move this file away.",
+            checkpoint.snapshot_path(bad_seq),
+            seq=bad_seq,
+        )
+    found.remarks = remarks
     return found
 
 
@@ -114,7 +164,10 @@ def _replay_segment(found: Found, segment: Segment, data: bytes, *, is_last: boo
     tail = _tail_of(segment, data, scan, is_last=is_last)
     _join(found, segment, scan, base)
     if is_last:
-        found.open_segment, found.open_size, found.tail = segment, scan.good_length, tail
+        found.last, found.last_size, found.tail = segment, scan.good_length, tail
+        found.goes_on = scan.position.seq == found.position.seq
+    else:
+        found.earlier.append(segment)
 
 
 def _join(found: Found, segment: Segment, scan: Scan, base: Position) -> None:
@@ -132,6 +185,7 @@ def _join(found: Found, segment: Segment, scan: Scan, base: Position) -> None:
             apply_plan(found.state, _plan_of(one, segment, offset).plan)
             found.position = one.position
             found.since_bytes += len(one.line)
+            found.since_frames += 1
         offset += len(one.line)
 
 
@@ -180,14 +234,36 @@ def mend(disk: Disk, found: Found) -> None:
             f"{found.tail.path}: {len(found.tail.data):,} bytes after seq {found.position.seq} were no frame "
             f"({found.tail.why}); they stand in {SET_ASIDE} now. A crash leaves such a tail; nobody was told of it."
         )
-    if found.open_segment is not None:
-        path = found.open_segment.path
+    if found.last is not None:
+        path = found.last.path
         with translated(disk, "writing the last segment anew", path):
-            data = disk.read("recover:reread", path)[: found.open_size]
+            data = disk.read("recover:reread", path)[: found.last_size]
             disk.write_new("recover:rewrite", path + PART, data)
             disk.rename("recover:rename", path + PART, path)
-    with translated(disk, "flushing the journal's folder", journal.FOLDER):
+    with translated(disk, "flushing what was found", "databases"):
+        for segment in found.earlier:
+            _flush_file(disk, segment.path)
+        _clear_parts(disk, journal.FOLDER)
         disk.flush_folder("recover:folder", journal.FOLDER)
+        _clear_parts(disk, checkpoint.FOLDER)
+        if found.snapshot_seq:
+            _flush_file(disk, checkpoint.snapshot_path(found.snapshot_seq))
+        disk.flush_folder("recover:folder", checkpoint.FOLDER)
+
+
+def _clear_parts(disk: Disk, folder: str) -> None:
+    for name in disk.listing("recover:parts", folder):
+        if name.endswith(PART):
+            with suppress(FileNotFoundError):
+                disk.remove("recover:clear", f"{folder}/{name}")
+
+
+def _flush_file(disk: Disk, path: str) -> None:
+    file = disk.open_append("recover:open", path)
+    try:
+        file.flush("recover:flush")
+    finally:
+        file.close("recover:close")
 
 
 def set_aside(disk: Disk, tail: Tail) -> str:
@@ -201,6 +277,3 @@ def set_aside(disk: Disk, tail: Tail) -> str:
         disk.flush_folder("set-aside:folder", SET_ASIDE)
         disk.flush_folder("set-aside:parent", "local")
     return path
-
-
-__all__ = ["Found", "MeetkeeperError", "Segment", "Tail", "mend", "read", "replay", "segments_of"]
