@@ -116,7 +116,7 @@ def of_meeting(
         title=title_of(meeting.subject, private=meeting.private),
         when=say_when(meeting.start_s, meeting.end_s, meeting.time_zone, all_day=meeting.all_day),
         where=room_names(config, meeting.rooms),
-        organizer=meeting.organizer,
+        organizer=_one_line_person(meeting.organizer),
         join=join_of(config, meeting.vmr),
         private=meeting.private,
         changes=changes,
@@ -142,7 +142,7 @@ def of_series(
         title=title_of(series.subject, private=series.private),
         when=say_when(start_s, end_s, zone_name(first.zone, series.time_zone), all_day=first.all_day),
         where=room_names(config, series.rooms),
-        organizer=series.organizer,
+        organizer=_one_line_person(series.organizer),
         join=join_of(config, series.vmr),
         repeats=repeats_of(series),
         private=series.private,
@@ -191,8 +191,16 @@ def say_when(start_s: int, end_s: int, zone: str, *, all_day: bool = False) -> W
     if all_day:
         last = (end - timedelta(seconds=1)).date()
         return When(local=say_days(start.date(), last), zone=name, offset=offset, utc="", all_day=True)
-    utc = say_span(start.astimezone(UTC), end.astimezone(UTC)) + " UTC"
+    utc = _utc_span(start, end)
     return When(local=say_span(start, end), zone=name, offset=offset, utc=utc)
+
+
+def _utc_span(start: datetime, end: datetime) -> str:
+    """The span in UTC; its day is named only where it is not the one of the meeting's own zone."""
+    from_utc, to_utc = start.astimezone(UTC), end.astimezone(UTC)
+    if from_utc.date() == start.date() and to_utc.date() == end.date() == start.date():
+        return f"{from_utc:%H:%M}–{to_utc:%H:%M} UTC"
+    return say_span(from_utc, to_utc) + " UTC"
 
 
 def zone_name(*wishes: str) -> str:
@@ -258,6 +266,10 @@ def _when_line(meeting: Meeting) -> str:
 
 def _moved(old: Meeting, new: Meeting) -> bool:
     return (old.start_s, old.end_s) != (new.start_s, new.end_s)
+
+
+def _one_line_person(person: Person) -> Person:
+    return Person(one_line(person.email), one_line(person.name))
 
 
 def person_name(person: Person) -> str:

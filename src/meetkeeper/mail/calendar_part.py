@@ -245,7 +245,8 @@ def _calendar(events: Sequence[Event], envelope: Envelope) -> bytes:
     calendar.add("PRODID", PRODID)
     calendar.add("VERSION", "2.0")
     calendar.add("METHOD", envelope.method)
-    for zone, first, last in _zones_of(events):
+    now_year = datetime.fromtimestamp(envelope.at_s, UTC).year
+    for zone, first, last in _zones_of(events, now_year):
         calendar.add_component(vtimezone(zone, first, last))
     for event in events:
         calendar.add_component(event)
@@ -253,25 +254,20 @@ def _calendar(events: Sequence[Event], envelope: Envelope) -> bytes:
     return text
 
 
-def _zones_of(events: Sequence[Event]) -> list[tuple[str, date, date]]:
-    """Each TZID in use with the first and last day on which it must be right."""
-    first: dict[str, date] = {}
-    last: dict[str, date] = {}
+def _zones_of(events: Sequence[Event], now_year: int) -> list[tuple[str, int, int]]:
+    """Each TZID in use with the first and last year in which it must be right."""
+    years: dict[str, list[int]] = {}
     for event in events:
         for name in ("DTSTART", "DTEND", "RECURRENCE-ID", "RDATE", "EXDATE"):
-            for zone, day in _zoned_days(event.get(name)):
-                first[zone] = min(day, first.get(zone, day))
-                reach = day.replace(year=day.year + OPEN_YEARS, day=1) if "RRULE" in event else day
-                last[zone] = max(reach, last.get(zone, reach))
-    return [
-        (zone, first[zone].replace(month=1, day=1), last[zone].replace(month=12, day=31))
-        for zone in sorted(first)
-    ]
+            for zone, year in _zoned_years(event.get(name)):
+                reach = max(year, now_year) + OPEN_YEARS if "RRULE" in event else year
+                years.setdefault(zone, []).extend((year, reach))
+    return [(zone, min(years[zone]), max(years[zone])) for zone in sorted(years)]
 
 
-def _zoned_days(value: object) -> Iterable[tuple[str, date]]:
+def _zoned_years(value: object) -> Iterable[tuple[str, int]]:
     for one in value if isinstance(value, list) else [value]:
         for moment in (part.dt for part in getattr(one, "dts", [one]) if part is not None):
             zone = getattr(getattr(moment, "tzinfo", None), "key", "")
             if zone:
-                yield zone, moment.date()
+                yield zone, moment.year

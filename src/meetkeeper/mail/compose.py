@@ -9,6 +9,7 @@ from meetkeeper.core.configuration import Config
 from meetkeeper.core.effects import SendMail, key_of
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.invitation import Invitation, Kind, of_meeting, of_series
+from meetkeeper.core.recurrence import following
 from meetkeeper.core.state import Series
 from meetkeeper.core.words import Meeting, Person
 from meetkeeper.mail.calendar_part import Envelope, calendar_of_meeting, calendar_of_series
@@ -79,7 +80,9 @@ def _content(
     if isinstance(of, Meeting):
         invitation = of_meeting(config, of, kind, description=description)
         return invitation, calendar_of_meeting(config, of, invitation, envelope)
-    invitation = of_series(config, of, kind, description=description)
+    ahead = following(of.item, of.time_zone or config.cluster.time_zone, int(envelope.at_s))
+    next_s = None if ahead is None else (ahead.start_s, ahead.end_s)
+    invitation = of_series(config, of, kind, description=description, next_s=next_s)
     try:
         return invitation, calendar_of_series(config, of, invitation, envelope)
     except ValueError:

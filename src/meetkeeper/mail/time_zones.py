@@ -1,13 +1,13 @@
 """VTIMEZONE components (RFC 5545 §3.6.5) spelled from the IANA zones this program itself reckons with. Pure.
 
 A zone whose clocks change by one rule every year becomes two observances with a yearly rule, which is the only form
-that every calendar program reads (MS-OXCICAL knows no other). A zone with an irregular life gets its onsets listed.
-An onset is written in the wall time before the change, as the RFC wants it.
+that every calendar program reads; what came before that rule, or a zone without one, gets its onsets listed. An onset
+is written in the wall time before the change, as the RFC wants it (icalendar's own generator writes the one after).
 """
 
 from calendar import monthrange
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,9 @@ from icalendar import Timezone, TimezoneDaylight, TimezoneStandard, vRecur
 from msgspec import Struct
 
 OPEN_YEARS = 10
-"""Years listed for an irregular zone when the series has no end."""
+"""How many years from now a series without an end must be right, in a zone that keeps no rule."""
+ERA_YEARS_MIN = 3
+"""What holds for fewer years is listed instead of being called a rule."""
 _STEP = timedelta(days=1)
 _DAY_CODES = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
 
@@ -29,23 +31,30 @@ class Onset(Struct, frozen=True, gc=False):
     name: str
 
 
+class Yearly(Struct, frozen=True, gc=False):
+    """An onset that comes again every year by this RRULE."""
+
+    onset: Onset
+    rule: str
+
+
 @lru_cache(maxsize=256)
-def vtimezone(zone: str, first: date, last: date) -> Timezone:
-    """The component for an IANA zone, right from `first` to `last`, and beyond where the zone keeps one rule."""
+def vtimezone(zone: str, first: int, last: int) -> Timezone:
+    """The component for an IANA zone, right from the year `first` to the year `last`, and beyond by its last rule."""
     tz = ZoneInfo(zone)
     component = Timezone()
     component.add("TZID", zone)
-    start = datetime(first.year - 1, 1, 1, tzinfo=UTC)
-    onsets = onsets_of(tz, start, datetime(min(last.year + 1, 2200), 12, 31, tzinfo=UTC))
+    start = datetime(first - 1, 1, 1, tzinfo=UTC)
+    onsets = onsets_of(tz, start, datetime(last + 2, 1, 1, tzinfo=UTC))
     base = min((offset for onset in onsets for offset in (onset.before, onset.after)), default=timedelta())
-    rules = _yearly_rules(onsets, range(first.year - 1, last.year + 2))
-    if rules is not None:
-        for onset, rule in rules:
-            component.add_component(_observance(onset, base, rule=rule))
-        return component
-    component.add_component(_observance(_initial(tz, start), base))
-    for same in _grouped(onsets):
+    era = _last_era(onsets, range(first - 1, last + 2))
+    before = [onset for onset in onsets if not era or onset.wall < era[0].onset.wall]
+    if before or not era:
+        component.add_component(_observance(_initial(tz, start), base))
+    for same in _grouped(before):
         component.add_component(_observance(same[0], base, more=[onset.wall for onset in same[1:]]))
+    for yearly in era:
+        component.add_component(_observance(yearly.onset, base, rule=yearly.rule))
     return component
 
 
@@ -88,7 +97,19 @@ def _initial(tz: tzinfo, start: datetime) -> Onset:
     return Onset((start + offset).replace(tzinfo=None), offset, offset, start.astimezone(tz).tzname() or "")
 
 
-def _yearly_rules(onsets: Sequence[Onset], years: range) -> list[tuple[Onset, str]] | None:
+def _last_era(onsets: Sequence[Onset], years: range) -> tuple[Yearly, ...]:
+    """The rules that hold to the end of these years, by their first onset; none if they hold for too few of them."""
+    era: tuple[Yearly, ...] = ()
+    for first in reversed(years):
+        rules = _yearly_rules(onsets, range(first, years.stop))
+        if rules is None:
+            break
+        if years.stop - first >= ERA_YEARS_MIN:
+            era = rules
+    return era
+
+
+def _yearly_rules(onsets: Sequence[Onset], years: range) -> tuple[Yearly, ...] | None:
     """The two onsets of the first year with their rule, if every year has the same two; else None."""
     by_year = [[onset for onset in onsets if onset.wall.year == year] for year in years]
     if any(len(of_year) != 2 for of_year in by_year):
@@ -96,15 +117,14 @@ def _yearly_rules(onsets: Sequence[Onset], years: range) -> list[tuple[Onset, st
     rules = []
     for column in zip(*by_year, strict=True):
         alike = {(o.before, o.after, o.name, o.wall.month, o.wall.weekday(), o.wall.time()) for o in column}
-        places = set.intersection(*({_nth(o.wall), _nth_from_end(o.wall)} for o in column))
-        if len(alike) != 1 or not places - {0}:
+        places = set.intersection(*({_nth(o.wall), _nth_from_end(o.wall)} for o in column)) - {0}
+        if len(alike) != 1 or not places:
             return None
         wall = column[0].wall
-        place = max(places - {0}) if -1 not in places else -1
-        rules.append(
-            (column[0], f"FREQ=YEARLY;BYMONTH={wall.month};BYDAY={place}{_DAY_CODES[wall.weekday()]}")
-        )
-    return rules
+        place = -1 if -1 in places else max(places)
+        rule = f"FREQ=YEARLY;BYMONTH={wall.month};BYDAY={place}{_DAY_CODES[wall.weekday()]}"
+        rules.append(Yearly(column[0], rule))
+    return tuple(rules)
 
 
 def _nth(day: datetime) -> int:
