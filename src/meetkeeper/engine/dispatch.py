@@ -2,6 +2,9 @@
 
 The effect says what ought to be looked after, State says how: a VMR's wanted phase is read when its turn comes, so a
 late or repeated effect can only bring about what is right now. Calls for one alias run one after the other.
+
+The rules are functions without I/O at the end of this file, shared with the simulated world; the class before them
+waits, calls and counts.
 """
 
 import asyncio
@@ -24,14 +27,16 @@ from meetkeeper.core.events import (
     Unclear,
 )
 from meetkeeper.core.keeping import is_needed
-from meetkeeper.core.state import OutboxRow, State, Status
-from meetkeeper.core.words import RUNNING_STEPS, Alias, EffectKey, Meeting
+from meetkeeper.core.state import OutboxRow, Series, State, Status
+from meetkeeper.core.words import RUNNING_STEPS, Alias, EffectKey, Meeting, Uid
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours
 from meetkeeper.engine.node import Handled
-from meetkeeper.ports.bridge import AliasTaken, WantedVmr
+from meetkeeper.ports.bridge import AliasTaken, Ensured, WantedVmr
 from meetkeeper.ports.mailer import FateUnknown
 
 CALENDAR_WRITES_MAX = 8
+TO_DO = frozenset({Status.OPEN, Status.WAITING})
+UNNEEDED = Done("no meeting needs it any more")
 
 
 class Desk(Protocol):
@@ -84,7 +89,7 @@ class Dispatcher:
         outbox = self._desk.state.outbox
         for key in keys:
             row = outbox.get(key)
-            if row is not None and row.status in (Status.OPEN, Status.WAITING):
+            if row is not None and row.status in TO_DO:
                 heappush(self._due, (row.again_at_s, key))
 
     def next_s(self) -> float | None:
@@ -97,7 +102,7 @@ class Dispatcher:
         while self._due and self._due[0][0] <= now_s:
             _, key = heappop(self._due)
             row = self._desk.state.outbox.get(key)
-            if row is None or key in self._running or row.status not in (Status.OPEN, Status.WAITING):
+            if row is None or key in self._running or row.status not in TO_DO:
                 continue
             if row.again_at_s > now_s:
                 heappush(self._due, (row.again_at_s, key))
@@ -132,35 +137,24 @@ class Dispatcher:
                     return Done()
                 case _ as never:
                     assert_never(never)
-        except Unavailable as away:
-            return Later(away.message, away.retry_after_s)
-        except Refused as refused:
-            return Never(refused.message)
-        except FateUnknown as unclear:
-            return Unclear(str(unclear))
-        except TheirMistake as theirs:
-            return Later(theirs.message)
-        except MeetkeeperError as ours:
-            return Never(ours.message)
+        except (MeetkeeperError, FateUnknown) as trouble:
+            return outcome_of(trouble)
 
     # --- bridges ---------------------------------------------------------------------------------------------------
 
     async def _ensure(self, effect: EnsureVmr) -> Outcome:
-        bridge_id = _bridge_of(self._desk.state, effect.alias)
+        bridge_id = bridge_of(self._desk.state, effect.alias)
         if bridge_id is None:
-            return Done("no meeting needs it any more")
+            return UNNEEDED
         named = self._bridge(bridge_id)
         async with self._turn(effect.alias), self._gate(f"bridge {named.id}", named.concurrency):
             wanted = wanted_vmr(self._desk.state, effect.alias, effect.phase)
             if wanted is None:
-                return Done("no meeting needs it any more")
+                return UNNEEDED
             answer = await named.bridge.ensure(wanted)
-        if isinstance(answer, AliasTaken):
-            return Taken(answer.found)
-        if wanted.phase is Phase.OPEN and effect.phase is Phase.OPEN:
+        if isinstance(answer, Ensured) and wanted.phase is Phase.OPEN and effect.phase is Phase.OPEN:
             self._note_opening(effect)
-        adopted = None if answer.marker is None else vmrs.marker_lineage(answer.marker, effect.alias)
-        return Done("created" if answer.marker is None else "found", adopted)
+        return ensured(effect.alias, answer)
 
     def _note_opening(self, effect: EnsureVmr) -> None:
         state = self._desk.state
@@ -202,22 +196,17 @@ class Dispatcher:
         desk = self._desk
         config = desk.state.settings()
         async with self._gate("mail", config.mail.concurrency):
-            state = desk.state
-            meeting = None if effect.meeting is None else state.meeting(effect.meeting)
-            series = None if effect.series is None else state.one_series(effect.series)
-            told = meeting or series
-            if told is None:
-                return Done("the meeting is forgotten")
-            if told.revision > effect.revision and effect.method == "REQUEST":
-                return Done(f"superseded by revision {told.revision}")
+            found = told_by(desk.state, effect)
+            if isinstance(found, Done):
+                return found
+            meeting, series = found
             mailer = desk.neighbours.mailer
             if mailer is None:
                 raise Unavailable("no-mail", "No mail server is configured.", retry_after_s=60.0)
             message = desk.neighbours.compose(config, effect, meeting, series, desk.now_s())
             handled = desk.handle(EffectStarted(key))
             await desk.until_kept(handled.seq)
-            row = desk.state.outbox.get(key)
-            if row is None or row.status is not Status.SENDING:
+            if not may_hand_over(desk.state, key):
                 return None
             return Done(await mailer.send(message, effect.to))
 
@@ -227,16 +216,14 @@ class Dispatcher:
         if calendar is None:
             return Done("the room has no calendar any more")
         async with self._gate(f"calendar {calendar.name}", CALENDAR_WRITES_MAX):
-            state = desk.state
-            meeting = None if effect.meeting is None else state.meeting(effect.meeting)
-            series = None if effect.series is None else state.one_series(effect.series)
-            told = meeting or series
-            if told is None or told.revision > effect.revision:
-                return Done("superseded")
+            found = written_by(desk.state, effect)
+            if isinstance(found, Done):
+                return found
+            meeting, series = found
             if effect.remove:
-                await calendar.source.remove(told.uid)
+                await calendar.source.remove(uid_of(meeting, series))
                 return Done("removed")
-            uid, text = desk.neighbours.item_text(state.settings(), meeting, series, desk.now_s())
+            uid, text = desk.neighbours.item_text(desk.state.settings(), meeting, series, desk.now_s())
             await calendar.source.write(uid, text)
         return Done("written")
 
@@ -266,7 +253,25 @@ class _AliasTurn:
             del self._users[self._alias], self._locks[self._alias]
 
 
-def _bridge_of(state: State, alias: Alias) -> str | None:
+# --- the rules, without I/O ------------------------------------------------------------------------------------------
+
+
+def outcome_of(trouble: MeetkeeperError | FateUnknown) -> Outcome:
+    """What a neighbour's error means for the effect."""
+    match trouble:
+        case Unavailable():
+            return Later(trouble.message, trouble.retry_after_s)
+        case Refused():
+            return Never(trouble.message)
+        case FateUnknown():
+            return Unclear(str(trouble))
+        case TheirMistake():
+            return Later(trouble.message)
+        case _:
+            return Never(trouble.message)
+
+
+def bridge_of(state: State, alias: Alias) -> str | None:
     """The bridge that carries the VMR; None when no meeting is left that meets in it."""
     rows = state.meetings_by_alias(alias)
     if not rows:
@@ -291,3 +296,52 @@ def wanted_vmr(state: State, alias: Alias, asked: Phase) -> WantedVmr | None:
     title = "Private meeting" if meeting.private else meeting.subject
     marker = vmrs.marker(state.lineage, meeting.vmr)
     return WantedVmr(alias, meeting.vmr.numeric_id, meeting.vmr.pin, title, marker, phase)
+
+
+def ensured(alias: Alias, answer: Ensured | AliasTaken) -> Outcome:
+    """What the bridge's answer means for the effect."""
+    if isinstance(answer, AliasTaken):
+        return Taken(answer.found)
+    if answer.marker is None:
+        return Done("created")
+    return Done("found", vmrs.marker_lineage(answer.marker, alias))
+
+
+def told_by(state: State, effect: SendMail) -> tuple[Meeting | None, Series | None] | Done:
+    """What a mail tells about as it stands now; `Done` when there is nothing left to tell."""
+    meeting, series = _about(state, effect)
+    told = meeting or series
+    if told is None:
+        return Done("the meeting is forgotten")
+    if told.revision > effect.revision and effect.method == "REQUEST":
+        return Done(f"superseded by revision {told.revision}")
+    return meeting, series
+
+
+def may_hand_over(state: State, key: EffectKey) -> bool:
+    """True while a mail whose "sending" has been kept is still to be sent."""
+    row = state.outbox.get(key)
+    return row is not None and row.status is Status.SENDING
+
+
+def written_by(state: State, effect: WriteItem) -> tuple[Meeting | None, Series | None] | Done:
+    """What a calendar is to show now; `Done` when a later effect shows it."""
+    meeting, series = _about(state, effect)
+    told = meeting or series
+    if told is None or told.revision > effect.revision:
+        return Done("superseded")
+    return meeting, series
+
+
+def uid_of(meeting: Meeting | None, series: Series | None) -> Uid:
+    """The UID under which calendars show it."""
+    if meeting is not None:
+        return meeting.uid
+    assert series is not None
+    return series.uid
+
+
+def _about(state: State, effect: SendMail | WriteItem) -> tuple[Meeting | None, Series | None]:
+    meeting = None if effect.meeting is None else state.meeting(effect.meeting)
+    series = None if effect.series is None else state.one_series(effect.series)
+    return meeting, series
