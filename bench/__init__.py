@@ -1,0 +1,1 @@
+"""Meetkeeper beside its neighbours: one run, one machine, one disk, interleaved rounds (`python -m bench --help`)."""

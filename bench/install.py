@@ -1,0 +1,65 @@
+"""`python -m bench.install`: get the neighbours' programs from the distribution, as root, without starting services.
+
+Packages of servers start them when they are installed. While this runs, a policy file says no to that, unless the
+machine has one already; afterwards it is taken away again. Whether they start at the next boot is the owner's choice.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+PACKAGES: Final = {"redis-server": "redis-server", "redis-benchmark": "redis-tools", "wrk": "wrk"}
+"""Program → package; PostgreSQL is looked for in its own folder."""
+POSTGRESQL: Final = Path("/usr/lib/postgresql")
+POLICY: Final = Path("/usr/sbin/policy-rc.d")
+SAYS_NO: Final = "#!/bin/sh\nexit 101\n"
+APT_S: Final = 900
+
+
+def main() -> int:
+    """0 when everything is there in the end."""
+    wanted = missing()
+    if not wanted:
+        print("All programs are there.")
+        return 0
+    if shutil.which("apt-get") is None:
+        print(f"No apt-get here. Install by hand: {', '.join(wanted)}", file=sys.stderr)
+        return 1
+    become = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    with _no_services_started(become):
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        for argv in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *wanted]):
+            subprocess.run([*become, "apt-get", *argv], check=False, timeout=APT_S, env=environment)
+    still = missing()
+    print(f"Still missing: {', '.join(still)}" if still else f"Installed: {', '.join(wanted)}")
+    return 1 if still else 0
+
+
+def missing() -> list[str]:
+    """Packages whose programs are not there."""
+    packages = [package for name, package in PACKAGES.items() if shutil.which(name) is None]
+    if not any(POSTGRESQL.glob("*/bin/pgbench")) and shutil.which("pgbench") is None:
+        packages.append("postgresql")
+    return packages
+
+
+@contextlib.contextmanager
+def _no_services_started(become: list[str]) -> Iterator[None]:
+    if POLICY.exists():
+        yield
+        return
+    subprocess.run([*become, "tee", POLICY], input=SAYS_NO, text=True, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([*become, "chmod", "755", POLICY], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*become, "rm", "-f", POLICY], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,373 @@
+"""Meetkeeper's own rows: bookings through the keeper and the whole engine, over HTTP, its calendar, its cold start.
+
+In its disfavour against the plain stores: every upsert is checked against the room's other meetings, gets its virtual
+meeting room derived, becomes a plan with changes and effects, and is applied to the indexes before it is on disk.
+"""
+
+import asyncio
+import importlib.util
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from email.message import EmailMessage
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import structlog
+from msgspec import Raw, json
+
+from bench.answering_bridge import AnsweringBridge
+from bench.clients import BODIES, KEYS, AsyncCommit, ready_bodies, run_async
+from bench.cold_start import load_in_child
+from bench.figures import Figures, Loaded, Unavailable
+from bench.questions import hour, room_and_day
+from bench.records import (
+    CALENDAR_MEETINGS,
+    DAY_S,
+    ROOMS,
+    Attendee,
+    Booking,
+    Records,
+    room_name,
+    slot_of,
+    uid_of,
+)
+from meetkeeper.codec.frame import Position
+from meetkeeper.core import keeper
+from meetkeeper.core.changes import ConfigDeployed, Founded
+from meetkeeper.core.commands import Book
+from meetkeeper.core.configuration import Config
+from meetkeeper.core.errors import MeetkeeperError
+from meetkeeper.core.plan import Plan
+from meetkeeper.core.state import State
+from meetkeeper.core.words import Meeting, Person, RoomId, Uid
+from meetkeeper.engine.loop import Engine
+from meetkeeper.engine.neighbours import NamedBridge, Neighbours
+from meetkeeper.engine.node import Node
+from meetkeeper.host.clock import RealClock
+from meetkeeper.host.disk import RealDisk
+from meetkeeper.ports.bridge import Bridge
+from meetkeeper.store.committer import Committer
+from meetkeeper.store.database import Database
+
+FLUSH_EVERY: Final = 2_000
+"""Meetings between two flushes while a calendar is filled, which is not measured."""
+TAIL_PERCENT: Final = 5
+"""Of a million meetings so many are in the journal behind the snapshot: half of what may gather there."""
+BRIDGE: Final = "bridge"
+BRIDGE_CALLS_AT_ONCE: Final = 128
+"""As a configured bridge has it when nothing is said."""
+BRIDGE_LOOKED_AT_S: Final = 3_600.0
+TIME_ZONE: Final = "Europe/Berlin"
+
+Content = tuple[str, Person, tuple[Person, ...], str]
+"""Subject, organizer, invitees, description."""
+Place = tuple[Uid, tuple[RoomId, ...], int, int]
+"""UID, rooms, start, end."""
+
+
+def configuration() -> dict[str, object]:
+    """A cluster with the 1,000 rooms of the records and a bridge; no mail server."""
+    return {
+        "cluster": {"name": "bench", "secret": "a secret of the benchmarks alone, 32+"},
+        "rooms": [{"id": room_name(room)} for room in range(ROOMS)],
+        "bridges": [{"kind": "link", "id": BRIDGE, "url": "https://bridge.example/{alias}"}],
+    }
+
+
+def found(home: Path) -> Node:
+    """A new home with that configuration, and a reign over it."""
+    home.mkdir(parents=True)
+    node = Node(Database.open(RealDisk(home)))
+    node.database.open_reign(1)
+    deployed = ConfigDeployed(1, "bench", Raw(json.encode(configuration())))
+    node.database.commit(Plan(RealClock().now_s(), (Founded("bench"), deployed)))
+    node.database.flush_now()
+    return node
+
+
+def booking_of(place: Place, content: Content) -> Book:
+    """The command a caller would send."""
+    uid, rooms, start_s, end_s = place
+    subject, organizer, invitees, description = content
+    return Book(
+        rooms=rooms,
+        subject=subject,
+        organizer=organizer,
+        start_s=start_s,
+        end_s=end_s,
+        time_zone=TIME_ZONE,
+        nonce="",
+        invitees=invitees,
+        description=description,
+        uid=uid,
+    )
+
+
+def place_of(number: int) -> Place:
+    """Where meeting `number` lies."""
+    slot = slot_of(number)
+    return Uid(uid_of(number)), (RoomId(room_name(slot.room)),), slot.start_s, slot.end_s
+
+
+def content_of(booking: Booking) -> Content:
+    """What it is about and who is invited."""
+    people = tuple(_person(one) for one in booking.attendees)
+    return booking.subject, _person(booking.organizer), people, booking.description
+
+
+def _person(one: Attendee) -> Person:
+    return Person(one.email, one.name)
+
+
+@cache
+def ready_places() -> list[Place]:
+    """Places of all meetings that are upserted."""
+    return [place_of(number) for number in range(KEYS)]
+
+
+@cache
+def ready_contents() -> Mapping[bytes, Content]:
+    """The contents behind the ready-made bodies."""
+    decode = json.Decoder(Booking).decode
+    return {body: content_of(decode(body)) for body in ready_bodies()[:BODIES]}
+
+
+class InProcess:
+    """The keeper and the committer in this process: decide, append, apply, flush, answer."""
+
+    name = "meetkeeper, in process"
+    does = (
+        "each booking through the full keeper step: conflict check, alias and PIN derived, plan encoded, chained and "
+        "applied to state and indexes; one committer thread flushes all that is queued; what is to be done outside "
+        "waits in the outbox"
+    )
+
+    def __init__(self) -> None:
+        self._node: Node | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._committer: Committer | None = None
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._now_s = RealClock().now_s
+
+    def start(self, folder: Path) -> None:
+        self._node = found(folder)
+
+    def run(self, clients: int, seconds: float) -> Figures:
+        ready_places(), ready_contents()
+        return run_async(self._open, self._close, clients, seconds)
+
+    def stop(self) -> None:
+        if self._node is not None:
+            self._node.database.close()
+
+    async def _open(self) -> AsyncCommit:
+        assert self._node is not None
+        self._loop = asyncio.get_running_loop()
+        self._committer = Committer(self._node.database, self._kept_from_thread, self._failed_from_thread)
+        self._committer.start()
+        places, contents, handle = ready_places(), ready_contents(), self._node.handle
+        loop, committer, waiting = self._loop, self._committer, self._waiting
+
+        def commit(key: int, body: bytes) -> asyncio.Future[None]:
+            handled = handle(booking_of(places[key], contents[body]), self._now_s())
+            future: asyncio.Future[None] = loop.create_future()
+            waiting.append((handled.seq, future))
+            committer.wake()
+            return future
+
+        return commit
+
+    async def _close(self) -> None:
+        if self._committer is not None:
+            await asyncio.to_thread(self._committer.stop)
+
+    def _kept_from_thread(self, position: Position) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._on_kept, position.seq)
+
+    def _failed_from_thread(self, error: MeetkeeperError) -> None:
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._on_failed, error)
+
+    def _on_kept(self, seq: int) -> None:
+        assert self._node is not None
+        while self._waiting and self._waiting[0][0] <= seq:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+        self._node.kept_until(seq)
+
+    def _on_failed(self, error: MeetkeeperError) -> None:
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)
+
+
+class WholeEngine:
+    """The engine as it runs: what a booking sets off is carried out while the next ones come."""
+
+    name = "meetkeeper, whole engine"
+    does = (
+        "as above through the engine's front door, and all that follows: the virtual room asked of a bridge that "
+        "answers at once, the meeting's step, the announcement (no mail server), three frames a new meeting"
+    )
+
+    def __init__(self) -> None:
+        self._node: Node | None = None
+        self._engine: Engine | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    def start(self, folder: Path) -> None:
+        self._node = found(folder)
+
+    def run(self, clients: int, seconds: float) -> Figures:
+        ready_places(), ready_contents()
+        return run_async(self._open, self._close, clients, seconds)
+
+    def stop(self) -> None:
+        if self._node is not None:
+            self._node.database.close()
+
+    async def _open(self) -> AsyncCommit:
+        assert self._node is not None
+        self._engine, self._running = await start_engine(self._node, AnsweringBridge(0.0))
+        places, contents, submit = ready_places(), ready_contents(), self._engine.submit
+
+        async def commit(key: int, body: bytes) -> None:
+            await submit(booking_of(places[key], contents[body]))
+
+        return commit
+
+    async def _close(self) -> None:
+        if self._engine is not None and self._running is not None:
+            self._engine.stop()
+            await self._running
+
+
+async def start_engine(node: Node, bridge: Bridge) -> tuple[Engine, asyncio.Task[None]]:
+    """An engine with this bridge, no mail and no calendars, once it acts; and its task."""
+
+    def neighbours(_: Config) -> Neighbours:
+        named = NamedBridge(BRIDGE, "link", bridge, BRIDGE_CALLS_AT_ONCE, BRIDGE_LOOKED_AT_S)
+        return Neighbours((), (named,), None, _no_mail, _no_item)
+
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    ready = asyncio.Event()
+    engine = Engine(node, RealClock(), neighbours, server="bench", release="bench", tzdata="bench")
+    running = asyncio.create_task(engine.run(ready.set))
+    await ready.wait()
+    return engine, running
+
+
+def _no_mail(*_: object) -> EmailMessage:
+    raise AssertionError("no mail server is configured")
+
+
+def _no_item(*_: object) -> tuple[str, bytes]:
+    raise AssertionError("no room has a calendar")
+
+
+class OverHttp:
+    """The server as it is run, asked over HTTP."""
+
+    name = "meetkeeper, over HTTP"
+    does = "POST /api/v1/meetings to `meetkeeper run`, 201 after the flush"
+
+    def start(self, folder: Path) -> None:
+        if importlib.util.find_spec("meetkeeper.app.main") is None:
+            raise Unavailable("this checkout has no `meetkeeper run` yet")
+        raise Unavailable("the row over HTTP is not written yet")
+
+    def run(self, clients: int, seconds: float) -> Figures:
+        raise AssertionError("never started")
+
+    def stop(self) -> None:
+        """Nothing was started."""
+
+
+class Calendar:
+    """200 meetings in each of 1,000 rooms, in the state of a server."""
+
+    name = "meetkeeper"
+    does = (
+        "in the process; agenda: the room's index, each meeting decoded to its typed record; agenda as JSON: the kept "
+        "bytes joined; free/busy: the index alone; free rooms: half-hour bit masks of rooms"
+    )
+
+    def __init__(self) -> None:
+        self._node: Node | None = None
+        self._rooms = [RoomId(room_name(room)) for room in range(ROOMS)]
+
+    def start(self, folder: Path) -> None:
+        self._node = found(folder)
+        fill(self._node, range(CALENDAR_MEETINGS))
+
+    def agenda(self, number: int) -> list[Meeting]:
+        room, day_s = room_and_day(number)
+        state = self._state
+        return [state.decode(row) for row in state.agenda(self._rooms[room], day_s, day_s + DAY_S)]
+
+    def agenda_json(self, number: int) -> bytes:
+        room, day_s = room_and_day(number)
+        rows = self._state.agenda(self._rooms[room], day_s, day_s + DAY_S)
+        return b"[" + b",".join([row.body for row in rows]) + b"]"
+
+    def free_busy(self, number: int) -> list[tuple[int, int]]:
+        room, day_s = room_and_day(number)
+        rows = self._state.occupying(self._rooms[room], day_s, day_s + DAY_S)
+        return [(row.start_s, row.end_s) for row in rows]
+
+    def free_rooms(self, number: int) -> Sequence[str]:
+        return self._state.free_rooms(*hour(number))
+
+    def stop(self) -> None:
+        if self._node is not None:
+            self._node.database.close()
+
+    @property
+    def _state(self) -> State:
+        assert self._node is not None
+        return self._node.state
+
+
+class Restart:
+    """A fresh process that opens a home."""
+
+    name = "meetkeeper"
+    does = (
+        f"fresh Python process opens the home: a snapshot, and the last {TAIL_PERCENT} % of the meetings in the "
+        "journal behind it; checksums verified, all indexes built, nothing left to do outside; memory is its "
+        "resident set"
+    )
+
+    def __init__(self) -> None:
+        self._folder = Path()
+
+    def start(self, folder: Path, meetings: int) -> None:
+        self._folder = folder
+        node = found(folder / "home")
+        before = meetings - meetings * TAIL_PERCENT // 100
+        fill(node, range(before))
+        node.database.checkpoint()
+        fill(node, range(before, meetings))
+        node.database.close()
+
+    def load(self, make_cold: Callable[[], None]) -> Loaded:
+        return load_in_child("bench.meetkeeper_rows", [self._folder / "home"], self._folder, make_cold)
+
+    def stop(self) -> None:
+        """Nothing is running between loads."""
+
+
+def fill(node: Node, numbers: Iterable[int]) -> None:
+    """Book these meetings and take all that is to be done outside as done; preparation, not measured."""
+    records, now_s, database = Records(), RealClock().now_s(), node.database
+    for number in numbers:
+        book = booking_of(place_of(number), content_of(records.booking(number)))
+        database.commit(Plan(now_s, keeper.step(node.state, book, now_s).plan.changes))
+        if number % FLUSH_EVERY == 0:
+            database.flush_now()
+    database.flush_now()

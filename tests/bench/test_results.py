@@ -1,0 +1,50 @@
+"""Ratios: above one meetkeeper is ahead, and none is drawn from a missing figure."""
+
+import pytest
+
+from bench.figures import Figures, Loaded
+from bench.results import RATIOS, Cell, Results, ratios
+
+
+def _filled(ours: float, theirs: float) -> Results:
+    """Every cell a ratio asks for: ours and theirs per second, times and sizes the other way round."""
+    results = Results()
+    sections = ("commit", "http", "agenda", "agenda_json", "free_busy", "free_rooms")
+    peers = (
+        *("redis_aof_always", "postgresql", "sqlite_group", "file_per_meeting", "raw_append", "sqlite"),
+        *("starlette_postgresql", "radicale_put"),
+    )
+    for section in sections:
+        for clients in (1, 64):
+            results.rounds[Cell(section, "meetkeeper", clients)] = [Figures(ours, 1.0, 100.0 / ours)]
+            for peer in peers:
+                results.rounds[Cell(section, peer, clients)] = [Figures(theirs, 1.0, 100.0 / theirs)]
+    results.loads["meetkeeper"] = [Loaded(100.0 / ours, int(1e9 / ours), 10)]
+    for peer in ("redis_aof", "sqlite_typed", "sqlite_bytes"):
+        results.loads[peer] = [Loaded(100.0 / theirs, int(1e9 / theirs), 10)]
+    return results
+
+
+@pytest.mark.parametrize("name", RATIOS)
+def test_above_one_we_are_ahead(name: str) -> None:
+    """Twice as good on our side is a ratio of two, half as good one of a half, whatever is compared."""
+    assert ratios(_filled(200.0, 100.0))[name] == pytest.approx(2.0)
+    assert ratios(_filled(50.0, 100.0))[name] == pytest.approx(0.5)
+
+
+def test_a_missing_side_leaves_the_ratio_empty() -> None:
+    """Nothing measured: every promised ratio is there and empty."""
+    drawn = ratios(Results())
+    assert set(drawn.values()) == {None}
+    assert {
+        "commit64_vs_redis_aof_always",
+        "commit64_vs_postgresql",
+        "commit64_vs_sqlite_group",
+        "commit64_vs_raw_append",
+        "http64_vs_starlette_postgresql",
+        "http64_vs_radicale_put",
+        "agenda_vs_sqlite_typed",
+        "free_rooms_vs_sqlite",
+        "restart_1m_vs_redis_aof",
+        "memory_vs_redis",
+    } <= set(drawn)
