@@ -29,7 +29,7 @@ OWNERS: dict[str, set[str]] = {
     "defusedxml": {"calendars"},
     "exchangelib": {"calendars"},
     "httpx2": {"api", "calendars", "bridges", "registers"},
-    "icalendar": {"calendars", "mail"},
+    "icalendar": {"calendars", "itemtext", "mail"},
     "jinja2": {"web", "mail"},
     "litestar": {"api", "web"},
     "msgspec": ANYWHERE,  # one record serves journal, wire, API and configuration
@@ -40,7 +40,7 @@ OWNERS: dict[str, set[str]] = {
     "rich_click": {"cli", "app"},
     "stamina": ADAPTERS,
     "structlog": {"engine", "api", "app", "agent", "ops", "cli"} | ADAPTERS,
-    "tzlocal": {"calendars", "mail", "app"},
+    "tzlocal": {"calendars", "itemtext", "mail", "app"},
     "uvicorn": {"api", "app"},
     "uvloop": {"app"},
     "watchfiles": {"app", "calendars", "registers"},
