@@ -16,7 +16,7 @@ def find_history(database: Database, about: str, limit: int) -> list[HistoryRow]
     """The newest `limit` kept frames that name `about` anywhere, newest first. Reads the disk: call it in a thread."""
     needle = about.encode()
     rows: list[HistoryRow] = []
-    for frame in database.frames_since(0):
+    for frame in database.frames():
         if needle not in frame.body:
             continue
         rows.append(_row(frame.position.epoch, frame.position.seq, record.decode(frame.body).plan, about))

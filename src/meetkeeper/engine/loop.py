@@ -7,14 +7,14 @@ could not keep.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
-from meetkeeper.codec.frame import Position
+from meetkeeper.codec.frame import Frame, Position
 from meetkeeper.core.changes import ConfigDeployed
 from meetkeeper.core.commands import Command
 from meetkeeper.core.configuration import Config
@@ -166,6 +166,10 @@ class Engine:
         await self.until_kept(self._node.applied_seq)
         return await asyncio.to_thread(find_history, self._node.database, about, limit)
 
+    def frames(self) -> Iterator[Frame]:
+        """Every kept frame the journal still holds, oldest first. Reads the disk: call it in a thread."""
+        return self._node.database.frames()
+
     def status(self) -> EngineStatus:
         """How the server stands."""
         state = self._node.state
@@ -251,7 +255,7 @@ class Engine:
                 self._dispatcher.offer(list(self.state.outbox))
                 self._poller.start()
                 self._surveyor.start()
-                ticker = tasks.create_task(self._tick_until_stopped(), name="ticker")
+                ticker = tasks.create_task(self._guarded("ticker", self._tick_until_stopped), name="ticker")
                 if ready is not None:
                     ready()
                 await self._stop.wait()
@@ -259,9 +263,11 @@ class Engine:
                 await self._wind_down()
         finally:
             self._tasks = None
+            self.stopping = True
             for subscriber in self._subscribers:
                 subscriber.put(None)
             self._committer.stop()
+            self._refuse_waiting("the server has stopped")
             await self.neighbours.close()
         if self.failure is not None:
             raise self.failure
@@ -353,9 +359,14 @@ class Engine:
             return
         self.failure = error
         log.error("role.dropped", why=str(error))
-        gone = Unavailable("stopped", f"This server dropped its role: {error}", retry_after_s=10.0)
+        self._refuse_waiting(str(error))
+        self.stop()
+
+    def _refuse_waiting(self, why: str) -> None:
+        """Nobody waits for a disk that will not answer."""
         while self._waiting:
             future = self._waiting.popleft()[1]
             if not future.done():
-                future.set_exception(gone)
-        self.stop()
+                future.set_exception(
+                    Unavailable("stopped", f"This server dropped its role: {why}", retry_after_s=10.0)
+                )

@@ -1,0 +1,65 @@
+"""Picks the adapters. The only place that knows which code stands behind a word of the configuration."""
+
+from functools import partial
+from typing import assert_never
+
+from meetkeeper.app.configfile import reveal
+from meetkeeper.bridges.janus.client import JanusBridge, Secrets
+from meetkeeper.bridges.link.client import LinkBridge
+from meetkeeper.calendars.caldav.client import CaldavSource
+from meetkeeper.calendars.ics.client import IcsSource
+from meetkeeper.core.configuration import (
+    BridgeConfig,
+    CaldavCalendar,
+    Config,
+    IcsCalendar,
+    MailConfig,
+    NoCalendar,
+    RoomConfig,
+)
+from meetkeeper.core.configuration import JanusBridge as JanusConfig
+from meetkeeper.core.configuration import LinkBridge as LinkConfig
+from meetkeeper.core.words import RoomId
+from meetkeeper.engine.neighbours import NamedBridge, Neighbours, RoomCalendar
+from meetkeeper.mail.compose import compose
+from meetkeeper.mail.smtp import SmtpMailer
+from meetkeeper.mail.templates import Templates
+
+LINK_CONCURRENCY = 256
+LINK_RECONCILE_S = 3_600.0
+
+
+def build_neighbours(config: Config) -> Neighbours:
+    """Everybody the configuration names. No I/O. Raises `TheirMistake` for a secret that can't be had."""
+    templates = Templates(config.mail.templates)
+    return Neighbours(
+        calendars=tuple(one for room in config.rooms if (one := _calendar(room, config)) is not None),
+        bridges=tuple(_bridge(one, config) for one in config.bridges),
+        mailer=_mailer(config.mail),
+        compose=partial(compose, templates=templates),
+        item_text=item_text,
+    )
+
+
+def _bridge(bridge: BridgeConfig, config: Config) -> NamedBridge:
+    match bridge:
+        case JanusConfig():
+            secrets = Secrets(
+                admin_secret=reveal(bridge.admin_secret),
+                admin_key=reveal(bridge.admin_key),
+                room_key=config.cluster.secret,
+                client_secret="" if bridge.client_secret is None else reveal(bridge.client_secret),
+            )
+            return NamedBridge(
+                bridge.id, "janus", JanusBridge(bridge, secrets), bridge.concurrency, bridge.reconcile_s
+            )
+        case LinkConfig():
+            return NamedBridge(bridge.id, "link", LinkBridge(bridge), LINK_CONCURRENCY, LINK_RECONCILE_S)
+        case _ as never:
+            assert_never(never)
+
+
+def _mailer(mail: MailConfig) -> SmtpMailer | None:
+    if not mail.host:
+        return None
+    return SmtpMailer(mail, None if mail.password is None else reveal(mail.password))
