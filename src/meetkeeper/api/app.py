@@ -54,6 +54,19 @@ class Front:
         if scope["type"] != "http":
             await self.inner(scope, receive, send)  # type: ignore[arg-type]
             return
+        if scope["path"] == PATH and scope["method"] == "POST":
+            await self._short(scope, receive, send)
+        else:
+            await self._long(scope, receive, send)
+
+    async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._hot(scope, receive, send)
+        except Exception as error:
+            _log.exception("api.failed", path=PATH, method="POST")
+            await asgi.answer_error(send, _ours(error))
+
+    async def _long(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def watched(message: asgi.Message) -> None:
@@ -63,14 +76,10 @@ class Front:
                 self._finish(scope, message)
             await send(message)
 
-        hot = scope["method"] == "POST" and scope["path"] == PATH
         try:
-            if hot:
-                await self._hot(scope, receive, send)
-            else:
-                await self.inner(scope, receive, watched)  # type: ignore[arg-type]
+            await self.inner(scope, receive, watched)  # type: ignore[arg-type]
         except Exception as error:
-            if begun or (hot and isinstance(error, OSError)):
+            if begun:
                 raise
             _log.exception("api.failed", path=scope["path"], method=scope["method"])
             await asgi.answer_error(send, _ours(error))

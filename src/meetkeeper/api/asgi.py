@@ -1,6 +1,6 @@
 """ASGI in few words: the types, a whole body within bounds, a whole answer in two messages."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from typing import Any
 
 from meetkeeper.api import problems
@@ -85,3 +85,18 @@ async def answer_problem(send: Send, problem: Problem, more: Iterable[tuple[str,
     if problem.status == 413:
         headers.append((b"connection", b"close"))
     await answer(send, problem.status, headers, body)
+
+
+def address_of(scope: Scope, trusted: Collection[str]) -> str:
+    """Whose request this is: the peer, or behind trusted proxies the last address they did not make up."""
+    client = scope.get("client")
+    address = str(client[0]) if client else ""
+    if address not in trusted:
+        return address
+    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    for one in reversed(forwarded.decode("latin-1").split(",")):
+        if one.strip():
+            address = one.strip()[:64]
+            if address not in trusted:
+                break
+    return address

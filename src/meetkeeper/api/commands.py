@@ -2,6 +2,7 @@
 
 import email.utils
 import hashlib
+import itertools
 import re
 import secrets
 import unicodedata
@@ -24,6 +25,18 @@ _ADDRESS = re.compile(r"[^@\s<>\"(),:;\\\[\]]{1,64}@[^@\s<>\"(),:;\\\[\]]{1,189}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 _encode = msgspec.json.Encoder().encode
+
+
+_process = secrets.token_hex(12)
+_numbers = itertools.count(1)
+
+
+def fresh_nonce() -> str:
+    """A word no other booking on any server has: 96 random bits of this process and a number.
+
+    It names the meeting and is no secret; drawing fresh bits for each would cost more than deciding the booking.
+    """
+    return f"{_process}-{next(_numbers):x}"
 
 
 class Reader:
@@ -87,7 +100,7 @@ class Reader:
         except times.WrongTime as error:
             self.wrong(field, str(error))
 
-    def person(self, field: str, sent: PersonOrEmail) -> Person:
+    def person(self, sent: PersonOrEmail, field: str, index: int | None = None) -> Person:
         """Somebody with a mailbox, the address in lower case."""
         if isinstance(sent, PersonBody):
             name, address = sent.name, sent.email
@@ -95,18 +108,20 @@ class Reader:
             name, address = email.utils.parseaddr(sent)
         else:
             name, address = "", sent
-        address = address.strip()
         if not _ADDRESS.fullmatch(address):
-            where = f"{field}.email" if isinstance(sent, PersonBody) else field
-            self.wrong(where, "is not an e-mail address; send for example ada@example.org.")
-        return Person(address.lower(), one_line(name))
+            address = address.strip()
+            if not _ADDRESS.fullmatch(address):
+                place = field if index is None else f"{field}[{index}]"
+                where = f"{place}.email" if isinstance(sent, PersonBody) else place
+                self.wrong(where, "is not an e-mail address; send for example ada@example.org.")
+        return Person(address.lower(), one_line(name) if name else "")
 
     def people(self, sent: tuple[PersonOrEmail, ...]) -> tuple[Person, ...]:
         """The invitees, each address once."""
-        people = {
-            person.email: person
-            for person in (self.person(f"invitees[{index}]", one) for index, one in enumerate(sent))
-        }
+        people: dict[str, Person] = {}
+        for index, one in enumerate(sent):
+            person = self.person(one, "invitees", index)
+            people[person.email] = person
         return tuple(people.values())
 
     def bridge(self, name: str) -> str:
@@ -139,7 +154,7 @@ def to_book(body: MeetingBody, config: Config, rooms: Mapping[RoomId, RoomConfig
     start_s = reader.moment("start", body.start, zone)
     end_s = reader.moment("end", body.end, zone)
     reader.span(start_s, end_s)
-    organizer = reader.person("organizer", body.organizer)
+    organizer = reader.person(body.organizer, "organizer")
     invitees = reader.people(body.invitees)
     bridge = reader.bridge(body.bridge)
     uid = None if body.uid is None else normalise_uid(one_line(body.uid))
@@ -156,7 +171,7 @@ def to_book(body: MeetingBody, config: Config, rooms: Mapping[RoomId, RoomConfig
         start_s=start_s,
         end_s=end_s,
         time_zone=zone.key,
-        nonce=secrets.token_hex(16),
+        nonce=fresh_nonce(),
         invitees=invitees,
         description=paragraphs(body.description),
         private=body.private,

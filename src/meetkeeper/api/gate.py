@@ -153,5 +153,7 @@ class Gate:
     """The active server's public address when it is not this one: writes are led there with 307."""
     local_digests: Collection[str] = ()
     """SHA-256 (hex) of further tokens with every right: HOME/local/cli.token."""
+    trusted_proxies: Collection[str] = ("127.0.0.1", "::1")
+    """Peers whose X-Forwarded-For is believed when tries are counted per address."""
     measured: Sequence[Measured] = ()
     """Further collectors for /metrics: the engine's start lag, the store's flush times."""
