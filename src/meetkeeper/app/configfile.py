@@ -41,7 +41,9 @@ class Problem(Struct, frozen=True):
 def parse(data: bytes) -> tuple[Config | None, list[Problem]]:
     """The configuration, or what keeps it from being one: malformed JSON, unknown keys, wrong types and values."""
     if len(data) > FILE_BYTES_MAX:
-        return None, [Problem(f"The file is larger than {FILE_BYTES_MAX} bytes. It is no configuration of ours.")]
+        return None, [
+            Problem(f"The file is larger than {FILE_BYTES_MAX} bytes. It is no configuration of ours.")
+        ]
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as wrong:
@@ -74,7 +76,9 @@ def check(config: Config) -> list[Problem]:
         if room.time_zone:
             zones.append((f"rooms[{number}].time_zone", room.time_zone))
         if isinstance(room.calendar, IcsCalendar) and not os.path.isabs(room.calendar.folder):
-            problems.append(Problem("Give the folder as an absolute path.", f"rooms[{number}].calendar.folder"))
+            problems.append(
+                Problem("Give the folder as an absolute path.", f"rooms[{number}].calendar.folder")
+            )
     for path, zone in zones:
         if not _zone_known(zone):
             problems.append(Problem(f"There is no time zone {zone!r}. Use an IANA name.", path))
@@ -95,7 +99,9 @@ def read(data: bytes) -> Config:
     if config is None or problems:
         listed = "\n".join(problem.sentence() for problem in problems)
         raise TheirMistake(
-            "config", f"The configuration can't be used:\n{listed}", detail={"problems": [p.sentence() for p in problems]}
+            "config",
+            f"The configuration can't be used:\n{listed}",
+            detail={"problems": [p.sentence() for p in problems]},
         )
     return config
 
@@ -213,7 +219,11 @@ def _structs(expected: object, tree: object) -> list[type[Struct]]:
         if isinstance(one, type) and issubclass(one, Struct):
             found.append(one)
     if len(found) > 1 and isinstance(tree, dict):
-        tagged = [one for one in found if tree.get(one.__struct_config__.tag_field or "") == one.__struct_config__.tag]
+        tagged = [
+            one
+            for one in found
+            if tree.get(one.__struct_config__.tag_field or "") == one.__struct_config__.tag
+        ]
         return tagged[:1]
     return found[:1]
 
@@ -243,7 +253,9 @@ def _twice(what: str, names: list[str]) -> list[Problem]:
     problems = []
     for number, name in enumerate(names):
         if name in seen:
-            problems.append(Problem(f"The id {name!r} is used twice. Ids are unique.", f"{what}[{number}].id"))
+            problems.append(
+                Problem(f"The id {name!r} is used twice. Ids are unique.", f"{what}[{number}].id")
+            )
         seen.add(name)
     return problems
 

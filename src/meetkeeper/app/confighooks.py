@@ -61,8 +61,8 @@ class FileHooks:
                 return await self.deploy(bytes(change.body), by, state.config_revision)
         raise NotFound(
             "unknown-revision",
-            f"Configuration {wanted} is not in the journal any more, or never was. `meetkeeper config show --revisions` "
-            "lists those that are.",
+            f"Configuration {wanted} is not in the journal any more, or never was. "
+            "`meetkeeper config revisions` lists those that are.",
         )
 
     async def revisions(self) -> Sequence[ConfigRevision]:

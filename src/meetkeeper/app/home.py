@@ -1,9 +1,9 @@
 """A server's home folder: what `init` lays down, and what belongs to this server alone (`node.json`, `local/`).
 
-    HOME/node.json            this server only: its name, where it listens
-    HOME/config/config.json   the cluster's configuration, as deployed
-    HOME/databases/           what survives: journal and snapshots
-    HOME/local/               never copied to another server: lock, promises, the command line's token
+HOME/node.json            this server only: its name, where it listens
+HOME/config/config.json   the cluster's configuration, as deployed
+HOME/databases/           what survives: journal and snapshots
+HOME/local/               never copied to another server: lock, promises, the command line's token
 """
 
 import os
@@ -73,7 +73,9 @@ class Home:
         try:
             return msgspec.json.decode(text, type=NodeConfig)
         except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-            raise TheirMistake("node.json", f"{self.node_file} can't be used: {wrong}. Correct it.") from wrong
+            raise TheirMistake(
+                "node.json", f"{self.node_file} can't be used: {wrong}. Correct it."
+            ) from wrong
 
     def write_cli_token(self, token: str) -> None:
         """The key for this machine's command line: readable by this server's user alone, new at every start."""
@@ -119,7 +121,9 @@ def new_secret() -> str:
 def init(home: Home, node: NodeConfig, config: Config) -> None:
     """Lay down a new home. Raises `Refused` where one exists."""
     if home.node_file.exists():
-        raise Refused("home-exists", f"{home.path} is a meetkeeper home already. Run it, or choose another folder.")
+        raise Refused(
+            "home-exists", f"{home.path} is a meetkeeper home already. Run it, or choose another folder."
+        )
     home.path.mkdir(parents=True, exist_ok=True, mode=0o700)
     for folder in ("config", "databases", "local"):
         (home.path / folder).mkdir(exist_ok=True, mode=0o700)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from json.decoder import scanstring
 from typing import Any
 
 _WS = re.compile(r"[ \t\n\r]*")
@@ -57,7 +56,7 @@ def _member(text: str, at: int, name: str) -> tuple[int, int] | None:
     at = _skip(text, at + 1)
     while text[at : at + 1] == '"':
         key_at = at
-        key, at = _scan(text, at + 1)
+        key, at = _scan(text, at)
         at = _skip(text, _skip(text, at) + 1)
         if key == name:
             return key_at, at
@@ -83,6 +82,7 @@ def _element(text: str, at: int, index: int) -> tuple[int, int] | None:
 
 
 def _scan(text: str, at: int) -> tuple[str, int]:
+    """The string whose opening quote stands at `at`, and where it ends."""
     value: Any
-    value, end = scanstring(text, at, True)
+    value, end = json.JSONDecoder().raw_decode(text, at)
     return str(value), int(end)

@@ -8,19 +8,21 @@ import asyncio
 import gc
 import importlib.metadata
 import signal
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry
 
 import meetkeeper
 from meetkeeper.api.app import build
 from meetkeeper.api.auth import digest_of, new_token
 from meetkeeper.api.gate import Gate
+from meetkeeper.api.serve import listen
+from meetkeeper.api.serve import serve as serve_http
 from meetkeeper.app import configfile
 from meetkeeper.app.confighooks import FileHooks
 from meetkeeper.app.home import Home, NodeConfig, new_secret
@@ -28,29 +30,15 @@ from meetkeeper.app.preview import previewer
 from meetkeeper.app.wiring import build_neighbours
 from meetkeeper.core.changes import ConfigDeployed, Founded, raw
 from meetkeeper.core.configuration import Config
-from meetkeeper.core.errors import NotFound
+from meetkeeper.core.errors import NotFound, Refused
 from meetkeeper.core.plan import Plan
 from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.node import Node
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.store.database import Database
-from meetkeeper.web.app import pages
 
 log = structlog.get_logger("server")
-
-SHUTDOWN_S = 5
-
-
-class _Uvicorn(uvicorn.Server):
-    """Uvicorn inside our own task group: signals are ours."""
-
-    @asynccontextmanager
-    async def _no_signals(self) -> AsyncIterator[None]:
-        yield
-
-    def install_signal_handlers(self) -> None:
-        """Nothing: `run` has installed them."""
 
 
 def open_database(home: Home, clock: RealClock) -> Database:
@@ -69,7 +57,8 @@ def found(home: Home, database: Database, clock: RealClock) -> None:
         config = configfile.read(home.config_file.read_bytes())
     except FileNotFoundError:
         raise NotFound(
-            "no-config", f"{home.config_file} is missing. Copy it from the other server, or run `meetkeeper init`."
+            "no-config",
+            f"{home.config_file} is missing. Copy it from the other server, or run `meetkeeper init`.",
         ) from None
     epoch = database.promised + 1
     database.open_reign(epoch)
@@ -89,10 +78,9 @@ def tzdata_version() -> str:
 class Server:
     """Everything of one running server."""
 
-    def __init__(self, home: Home, *, said: Callable[[str], None] | None = None) -> None:
+    def __init__(self, home: Home) -> None:
         self.home = home
         self.node_config: NodeConfig = home.node()
-        self._said = said
         self._clock = RealClock()
         self._registry = CollectorRegistry()
         database = open_database(home, self._clock)
@@ -129,26 +117,22 @@ class Server:
         """Serve until `stop` or a signal. Raises what made the server fail."""
         gc.collect()
         gc.freeze()
-        http = self._http()
-        started = asyncio.Event()
+        node = self.node_config
+        sock = self._listen()
         try:
             async with asyncio.TaskGroup() as tasks:
-                acting = tasks.create_task(self.engine.run(started.set), name="engine")
+                acts = asyncio.Event()
+                acting = tasks.create_task(self.engine.run(acts.set), name="engine")
                 acting.add_done_callback(lambda _: self._begin_stop())
-                await _first(started.wait(), self.stop_event.wait())
+                await _either(acts, self.stop_event)
                 if not self.stop_event.is_set():
                     configfile.write_out(self.home, self.config)
-                    serving = tasks.create_task(http.serve(), name="http")
-                    watching = tasks.create_task(self.hooks.watch(self.stop_event), name="config")
-                    announcing = tasks.create_task(self._announce(http, ready), name="ready")
-                    await self.stop_event.wait()
-                    http.should_exit = True
-                    watching.cancel()
-                    announcing.cancel()
-                    await serving
+                    tasks.create_task(self.hooks.watch(self.stop_event), name="config")
+                    tls = self._tls if node.tls_certificate else None
+                    await serve_http(build(self.gate), sock, tls=tls, ready=partial(self._ready, sock, ready))
                 self.engine.stop()
-                await acting
         finally:
+            sock.close()
             self.database.close()
 
     def stop(self) -> None:
@@ -160,45 +144,39 @@ class Server:
         self.engine.stopping = True
         self.stop_event.set()
 
-    async def _announce(self, http: uvicorn.Server, ready: Callable[[], None] | None) -> None:
-        while not http.started:
-            await asyncio.sleep(0.01)
-        port = http.servers[0].sockets[0].getsockname()[1]
+    def _listen(self) -> socket.socket:
+        node = self.node_config
+        try:
+            return listen(node.listen_host, node.listen_port)
+        except OSError as taken:
+            self.database.close()
+            raise Refused(
+                "listen",
+                f"{node.listen_host}:{node.listen_port} can't be listened on: {taken.strerror}. Stop whoever has it, "
+                f"or choose another port in {self.home.node_file}.",
+            ) from taken
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.node_config.tls_certificate, self.node_config.tls_key or None)
+        return context
+
+    def _ready(self, sock: socket.socket, ready: Callable[[], None] | None) -> None:
         scheme = "https" if self.node_config.tls_certificate else "http"
-        url = f"{scheme}://{self.node_config.listen_host}:{port}"
+        host = self.node_config.listen_host
+        named = f"[{host}]" if ":" in host else host
+        url = f"{scheme}://{named}:{sock.getsockname()[1]}"
         self.home.write_address(url)
         log.info("server.ready", url=url, seq=self.database.kept.seq, epoch=self.engine.state.epoch)
         if ready is not None:
             ready()
 
-    def _http(self) -> uvicorn.Server:
-        node = self.node_config
-        config = uvicorn.Config(
-            build(self.gate, pages),
-            host=node.listen_host,
-            port=node.listen_port,
-            log_config=None,
-            access_log=False,
-            lifespan="on",
-            timeout_graceful_shutdown=SHUTDOWN_S,
-            proxy_headers=bool(node.trusted_proxies),
-            forwarded_allow_ips=list(node.trusted_proxies),
-            ssl_certfile=node.tls_certificate or None,
-            ssl_keyfile=node.tls_key or None,
-            ssl_version=ssl.PROTOCOL_TLS_SERVER,
-            server_header=False,
-            h11_max_incomplete_event_size=64 * 1024,
-        )
-        server = _Uvicorn(config)
-        server.capture_signals = server._no_signals  # type: ignore[method-assign,assignment]
-        return server
 
-
-async def _first(*waits: "asyncio.Future[object] | object") -> None:
-    tasks = [asyncio.ensure_future(wait) for wait in waits]  # type: ignore[arg-type]
-    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in tasks:
-        task.cancel()
+async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
+    waits = [asyncio.create_task(one.wait()), asyncio.create_task(other.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
 
 
 async def serve(path: Path) -> None:

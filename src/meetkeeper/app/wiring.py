@@ -2,11 +2,13 @@
 
 from functools import partial
 from typing import assert_never
+from urllib.parse import urlsplit
 
 from meetkeeper.app.configfile import reveal
 from meetkeeper.bridges.janus.client import JanusBridge, Secrets
 from meetkeeper.bridges.link.client import LinkBridge
 from meetkeeper.calendars.caldav.client import CaldavSource
+from meetkeeper.calendars.caldav.server import CaldavServer
 from meetkeeper.calendars.ics.client import IcsSource
 from meetkeeper.core.configuration import (
     BridgeConfig,
@@ -15,15 +17,16 @@ from meetkeeper.core.configuration import (
     IcsCalendar,
     MailConfig,
     NoCalendar,
-    RoomConfig,
 )
 from meetkeeper.core.configuration import JanusBridge as JanusConfig
 from meetkeeper.core.configuration import LinkBridge as LinkConfig
 from meetkeeper.core.words import RoomId
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours, RoomCalendar
+from meetkeeper.itemtext.roomitem import room_item
 from meetkeeper.mail.compose import compose
 from meetkeeper.mail.smtp import SmtpMailer
 from meetkeeper.mail.templates import Templates
+from meetkeeper.ports.calendar import CalendarSource
 
 LINK_CONCURRENCY = 256
 LINK_RECONCILE_S = 3_600.0
@@ -33,12 +36,42 @@ def build_neighbours(config: Config) -> Neighbours:
     """Everybody the configuration names. No I/O. Raises `TheirMistake` for a secret that can't be had."""
     templates = Templates(config.mail.templates)
     return Neighbours(
-        calendars=tuple(one for room in config.rooms if (one := _calendar(room, config)) is not None),
+        calendars=_calendars(config),
         bridges=tuple(_bridge(one, config) for one in config.bridges),
         mailer=_mailer(config.mail),
         compose=partial(compose, templates=templates),
-        item_text=item_text,
+        item_text=room_item,
     )
+
+
+def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
+    """Rooms on one CalDAV server share its connections and its patience."""
+    servers: dict[str, CaldavServer] = {}
+    emails = frozenset(room.email.lower() for room in config.rooms if room.email)
+    found: list[RoomCalendar] = []
+    for room in config.rooms:
+        source: CalendarSource
+        name: str
+        match room.calendar:
+            case NoCalendar():
+                continue
+            case CaldavCalendar() as caldav:
+                password = "" if caldav.password is None else reveal(caldav.password)
+                place = urlsplit(caldav.url)
+                server = servers.setdefault(f"{place.scheme}://{place.netloc}", CaldavServer(caldav.url))
+                name, source = (
+                    caldav.url,
+                    CaldavSource(
+                        caldav, password, server=server, own_email=room.email.lower(), room_emails=emails
+                    ),
+                )
+            case IcsCalendar() as ics:
+                own = room.email.lower()
+                name, source = ics.folder, IcsSource(ics, own_email=own, room_emails=emails)
+            case _ as never:
+                assert_never(never)
+        found.append(RoomCalendar(RoomId(room.id), name, source, room.calendar.poll_s))
+    return tuple(found)
 
 
 def _bridge(bridge: BridgeConfig, config: Config) -> NamedBridge:

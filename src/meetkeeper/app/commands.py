@@ -1,0 +1,134 @@
+"""Commands that work on this machine's files and processes: init, run, demo, check, config check and diff offline.
+
+Everything a running server answers itself is in `cli`, which knows the server by its API alone.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import rich_click as click
+from argon2 import PasswordHasher
+
+from meetkeeper.app import configfile
+from meetkeeper.app.home import Home, NodeConfig, init, new_secret, this_host
+from meetkeeper.cli.main import build_cli
+from meetkeeper.core.configuration import AccessConfig, ClusterConfig, Config, Operator
+from meetkeeper.core.errors import MeetkeeperError
+
+EXIT_ROLE_DROPPED = 3
+
+
+def build() -> click.Group:
+    """The whole command line."""
+    group = build_cli()
+    for command in (init_command, run_command, demo_command, check_command):
+        group.add_command(command)
+    return group
+
+
+@click.command("init")
+@click.argument("home", type=click.Path(path_type=Path))
+@click.option("--name", default=this_host, show_default="this host's name", help="This server's name.")
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve on.")
+@click.option("--public-url", default="", help="How people reach this server; default: http://HOST:PORT.")
+@click.option("--time-zone", default="UTC", show_default=True, help="IANA zone for floating times.")
+def init_command(home: Path, name: str, listen: str, public_url: str, time_zone: str) -> None:
+    """Make a new home folder with a configuration to fill in, and an operator's one-time password."""
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter("Give HOST:PORT, such as 127.0.0.1:8080.", param_hint="--listen")
+    password = new_secret()[:16]
+    config = Config(
+        cluster=ClusterConfig(
+            secret=new_secret(), public_url=public_url or f"http://{listen}", time_zone=time_zone
+        ),
+        access=AccessConfig(
+            operators=(Operator(name="admin", password_hash=PasswordHasher().hash(password)),)
+        ),
+    )
+    place = Home(home)
+    init(place, NodeConfig(name=name, listen_host=host, listen_port=int(port)), config)
+    place.schema_file.write_bytes(configfile.schema())
+    click.echo(f"Made {place.path}.")
+    click.echo(f"Log in as admin with the password {password} (shown this once).")
+    click.echo(f"Next: name your rooms, bridge and mail server in {place.config_file},")
+    click.echo(f"      then `meetkeeper run {home}`.")
+
+
+@click.command("run")
+@click.argument("home", type=click.Path(path_type=Path), envvar="MEETKEEPER_HOME")
+def run_command(home: Path) -> None:
+    """Run the server of a home folder until it is told to stop (SIGTERM, Ctrl-C)."""
+    from meetkeeper.app import logs, server
+
+    place = Home(home)
+    logs.set_up(place.node().log_format)
+    runner = _loop_factory()
+    try:
+        with asyncio.Runner(loop_factory=runner) as loop:
+            loop.run(server.serve(place.path))
+    except* MeetkeeperError as group:
+        for trouble in _flat(group):
+            sys.stderr.write(f"meetkeeper: {trouble}\n")
+        sys.exit(EXIT_ROLE_DROPPED)
+
+
+def _flat(group: BaseExceptionGroup[MeetkeeperError]) -> list[MeetkeeperError]:
+    found: list[MeetkeeperError] = []
+    for one in group.exceptions:
+        found += _flat(one) if isinstance(one, BaseExceptionGroup) else [one]
+    return list({str(one): one for one in found}.values())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed (the extra "speed"), else asyncio's own loop."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+@click.command("check")
+@click.argument("home", type=click.Path(path_type=Path), envvar="MEETKEEPER_HOME")
+@click.option("--json", "as_json", is_flag=True, help="Findings as JSON.")
+def check_command(home: Path, as_json: bool) -> None:  # noqa: FBT001 - click hands it over by name
+    """Walk journal, snapshots and state of a home folder and say what is wrong where. Writes nothing."""
+    from meetkeeper.host.disk import RealDisk
+    from meetkeeper.store.check import check
+
+    findings = check(RealDisk(Home(home).path))
+    if as_json:
+        click.echo(
+            json.dumps([{name: getattr(one, name) for name in one.__struct_fields__} for one in findings])
+        )
+    else:
+        for one in findings:
+            click.echo(str(one))
+        if not findings:
+            click.echo("Nothing wrong: every frame, snapshot and index says the same.")
+    sys.exit(1 if any(one.severity == "error" for one in findings) else 0)
+
+
+@click.command("demo")
+@click.option(
+    "--check", "checking", is_flag=True, help="Without a person: book, move, cancel, kill, restart, judge."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="With --check: what was seen, as JSON on the last line."
+)
+@click.option(
+    "--folder", type=click.Path(path_type=Path), default=None, help="Where to put it; default: a fresh one."
+)
+@click.option("--port", default=8080, show_default=True, help="Port of the web page; 0: any free one.")
+def demo_command(checking: bool, as_json: bool, folder: Path | None, port: int) -> None:  # noqa: FBT001 - click
+    """A whole meeting server on this machine: three rooms on a real CalDAV server, mail, a bridge, a web page."""
+    from meetkeeper.app import demo, demo_check
+
+    if checking:
+        sys.exit(demo_check.run(folder, as_json=as_json))
+    sys.exit(demo.run(folder, port=port))
