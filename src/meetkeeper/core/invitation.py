@@ -10,7 +10,6 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Struct
 
@@ -20,6 +19,7 @@ from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.invitation_words import SEE_CALENDAR, say_days, say_offset, say_recurrence, say_span
 from meetkeeper.core.state import Series
 from meetkeeper.core.words import Entry, Meeting, Person, RoomId, Vmr
+from meetkeeper.core.zones import find_zone
 
 PRIVATE_TITLE = "Private meeting"
 UNTITLED = "Meeting"
@@ -205,19 +205,12 @@ def _utc_span(start: datetime, end: datetime) -> str:
 
 def zone_name(*wishes: str) -> str:
     """The first of these names that is a known IANA zone, else `UTC`."""
-    return next((name for name in wishes if name and _zone_or_none(name) is not None), "UTC")
+    return next((name for name in wishes if name and find_zone(name) is not None), "UTC")
 
 
 def zone_info(name: str) -> tzinfo:
     """The zone of this name, UTC for a name nobody knows."""
-    return _zone_or_none(name) or UTC
-
-
-def _zone_or_none(name: str) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return None
+    return find_zone(name) or UTC
 
 
 def repeats_of(series: Series) -> str:

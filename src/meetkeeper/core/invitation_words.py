@@ -4,9 +4,13 @@ Words come from the tables below, never from the machine's locale, so both serve
 recurrence rule is put into words only when the words say all of it; any other rule sends the reader to the calendar.
 """
 
-import calendar
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from typing import assert_never
+
+from meetkeeper.core.errors import TheirMistake
+from meetkeeper.core.rrule import Rule, read_rule
+from meetkeeper.core.words import START_MAX_S
 
 SEE_CALENDAR = "Repeats; your calendar shows every date."
 MONTHS = (
@@ -24,11 +28,10 @@ MONTHS = (
     "December",
 )
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_DAY_CODES = ("MO", "TU", "WE", "TH", "FR", "SA", "SU")
-_NTH = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last", -2: "second to last"}
+_NTH = {0: "", 1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth", -1: "last", -2: "second to last"}
 _UNITS = {"DAILY": "day", "WEEKLY": "week", "MONTHLY": "month", "YEARLY": "year"}
-_SAYABLE = {"FREQ", "INTERVAL", "COUNT", "UNTIL", "BYDAY", "BYMONTHDAY", "BYMONTH", "BYSETPOS", "WKST"}
-_WORKING_WEEK = ["MO", "TU", "WE", "TH", "FR"]
+_WORKING_WEEK = tuple((0, day) for day in range(5))
+_EVERY_WEEKDAY = "weekdays"
 
 
 def say_day(day: date) -> str:
@@ -66,139 +69,117 @@ def say_list(words: Sequence[str]) -> str:
 
 
 def say_recurrence(rrule: str, first: datetime) -> str:
-    """An RFC 5545 §3.3.10 rule in a sentence without its full stop; `SEE_CALENDAR` when words would not say all of it.
+    """An RFC 5545 §3.3.10 rule in words, without a full stop; `SEE_CALENDAR` when words would not say all of it.
 
-    `first` is the wall time of the first occurrence, from which a rule takes what it does not say itself.
+    `first` is the first occurrence, aware, in the series' zone: a rule takes from it what it does not say itself.
     """
-    parts = _parts_of(rrule)
-    unit = _UNITS.get(parts.get("FREQ", ""))
-    if unit is None or not parts.keys() <= _SAYABLE:
-        return SEE_CALENDAR
     try:
-        every = int(parts.get("INTERVAL", "1"))
-        rhythm = f"Every {unit}" if every == 1 else f"Every {every} {unit}s"
-        where = _place_in(unit, parts, first)
-        until = _end_of(parts, first)
-    except (ValueError, KeyError, IndexError):
+        rule = read_rule(rrule.strip().removeprefix("RRULE:"))
+    except TheirMistake:
         return SEE_CALENDAR
-    if where is None:
+    if rule.year_days or rule.week_numbers or rule.hours or rule.minutes or rule.seconds:
         return SEE_CALENDAR
-    if where == _EVERY_WEEKDAY:
-        rhythm, where = (
-            ("Every weekday (Monday to Friday)", "") if every == 1 else (rhythm, " on every weekday")
+    days = _days_of(rule, first)
+    if days is None:
+        return SEE_CALENDAR
+    unit = _UNITS[rule.frequency]
+    rhythm = f"Every {unit}" if rule.interval == 1 else f"Every {rule.interval} {unit}s"
+    if days == _EVERY_WEEKDAY:
+        every_weekday = rule.interval == 1
+        rhythm, days = (
+            ("Every weekday (Monday to Friday)", "") if every_weekday else (rhythm, " on every weekday")
         )
-    return rhythm + where + until
+    return rhythm + days + _end_of(rule, first)
 
 
-_EVERY_WEEKDAY = "weekdays"
+def _days_of(rule: Rule, first: datetime) -> str | None:
+    """Which days: ` on Monday and Friday`, ` on the 15th`; None for what words would not say whole."""
+    match rule.frequency:
+        case "DAILY":
+            return _daily(rule)
+        case "WEEKLY":
+            return _weekly(rule, first)
+        case "MONTHLY":
+            return None if rule.months else _monthly(rule, first)
+        case "YEARLY":
+            return _yearly(rule, first)
+        case _ as never:
+            assert_never(never)
 
 
-def _parts_of(rrule: str) -> dict[str, str]:
-    pairs = (part.partition("=") for part in rrule.strip().upper().removeprefix("RRULE:").split(";") if part)
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _place_in(unit: str, parts: Mapping[str, str], first: datetime) -> str | None:
-    """Which days of the unit: ` on Monday and Friday`, ` on the 15th`; None for what words would not say whole."""
-    if unit == "day":
-        return _days_of_daily(parts)
-    if unit == "week":
-        return _days_of_week(parts, first)
-    if unit == "month":
-        return None if "BYMONTH" in parts else _day_of_month(parts, first)
-    return _day_of_year(parts, first)
-
-
-def _days_of_daily(parts: Mapping[str, str]) -> str | None:
-    if parts.keys() & {"BYMONTHDAY", "BYMONTH", "BYSETPOS"}:
-        return None
-    if "BYDAY" not in parts:
+def _daily(rule: Rule) -> str | None:
+    if not (rule.week_days or rule.months or rule.month_days or rule.positions):
         return ""
-    days = parts["BYDAY"].split(",")
-    if int(parts.get("INTERVAL", "1")) != 1 or not set(days) <= set(_DAY_CODES):
+    return _EVERY_WEEKDAY if _is_working_week(rule) and rule.interval == 1 else None
+
+
+def _weekly(rule: Rule, first: datetime) -> str | None:
+    if rule.months or rule.month_days or rule.positions:
         return None
-    return _EVERY_WEEKDAY if sorted(days) == sorted(_WORKING_WEEK) else " that is a " + _either(days)
-
-
-def _either(days: Sequence[str]) -> str:
-    names = [WEEKDAYS[_DAY_CODES.index(day)] for day in sorted(days, key=_DAY_CODES.index)]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-def _days_of_week(parts: Mapping[str, str], first: datetime) -> str | None:
-    if parts.keys() & {"BYMONTHDAY", "BYMONTH", "BYSETPOS"}:
-        return None
-    days = sorted(parts.get("BYDAY", _DAY_CODES[first.weekday()]).split(","), key=_DAY_CODES.index)
-    if days == _WORKING_WEEK:
+    if _is_working_week(rule):
         return _EVERY_WEEKDAY
-    return " on " + say_list([WEEKDAYS[_DAY_CODES.index(day)] for day in days])
+    days = [day for _, day in rule.week_days] or [first.weekday()]
+    return " on " + say_list([WEEKDAYS[day] for day in days])
 
 
-def _day_of_month(parts: Mapping[str, str], first: datetime) -> str | None:
-    if "BYDAY" not in parts:
-        if "BYSETPOS" in parts:
+def _monthly(rule: Rule, first: datetime) -> str | None:
+    if not rule.week_days:
+        days = rule.month_days or (first.day,)
+        if rule.positions or not all(day == -1 or 1 <= day <= 31 for day in days):
             return None
-        return " on the " + say_list([_ordinal_day(int(day)) for day in _month_days(parts, first)])
-    if "BYMONTHDAY" in parts:
+        return " on the " + say_list([_ordinal(day) for day in days])
+    if rule.month_days or not all(nth in _NTH for nth, _ in rule.week_days):
         return None
-    position = parts.get("BYSETPOS", "")
-    days = parts["BYDAY"].split(",")
-    if position:
-        nth = _NTH[int(position)]
-        if sorted(days) == sorted(_WORKING_WEEK):
-            return f" on the {nth} weekday"
-        return f" on the {nth} {WEEKDAYS[_DAY_CODES.index(days[0])]}" if len(days) == 1 else None
-    if any(day in _DAY_CODES for day in days):
-        if not all(day in _DAY_CODES for day in days):
-            return None
-        return " on every " + say_list([WEEKDAYS[_DAY_CODES.index(day)] for day in days])
-    return " on the " + say_list(
-        [f"{_NTH[int(day[:-2])]} {WEEKDAYS[_DAY_CODES.index(day[-2:])]}" for day in days]
-    )
+    if rule.positions:
+        return _positioned(rule)
+    if all(nth == 0 for nth, _ in rule.week_days):
+        return " on every " + say_list([WEEKDAYS[day] for _, day in rule.week_days])
+    if any(nth == 0 for nth, _ in rule.week_days):
+        return None
+    return " on the " + say_list([f"{_NTH[nth]} {WEEKDAYS[day]}" for nth, day in rule.week_days])
 
 
-def _month_days(parts: Mapping[str, str], first: datetime) -> list[str]:
-    return parts.get("BYMONTHDAY", str(first.day)).split(",")
+def _positioned(rule: Rule) -> str | None:
+    """The second Tuesday, or the last weekday, of a month, said by BYSETPOS."""
+    if len(rule.positions) != 1 or not _NTH.get(rule.positions[0]) or any(nth for nth, _ in rule.week_days):
+        return None
+    nth = _NTH[rule.positions[0]]
+    if _is_working_week(rule):
+        return f" on the {nth} weekday"
+    return f" on the {nth} {WEEKDAYS[rule.week_days[0][1]]}" if len(rule.week_days) == 1 else None
 
 
-def _ordinal_day(day: int) -> str:
+def _yearly(rule: Rule, first: datetime) -> str | None:
+    said = rule.week_days or rule.month_days or rule.positions
+    if len(rule.months) > 1 or (not rule.months and said):
+        return None
+    month = rule.months[0] if rule.months else first.month
+    if rule.week_days:
+        days = _monthly(rule, first)
+        return None if days is None else f"{days} of {MONTHS[month - 1]}"
+    days_of_month = rule.month_days or (first.day,)
+    if rule.positions or len(days_of_month) != 1 or not 1 <= days_of_month[0] <= 31:
+        return None
+    return f" on {days_of_month[0]} {MONTHS[month - 1]}"
+
+
+def _is_working_week(rule: Rule) -> bool:
+    return rule.week_days == _WORKING_WEEK
+
+
+def _ordinal(day: int) -> str:
     if day == -1:
         return "last day"
-    if not 1 <= day <= 31:
-        raise ValueError(day)
     suffix = "th" if 10 < day < 14 else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
     return f"{day}{suffix}"
 
 
-def _day_of_year(parts: Mapping[str, str], first: datetime) -> str | None:
-    months = parts.get("BYMONTH", str(first.month)).split(",")
-    if len(months) != 1 or ("BYMONTH" not in parts and parts.keys() & {"BYDAY", "BYMONTHDAY", "BYSETPOS"}):
-        return None
-    month = MONTHS[int(months[0]) - 1]
-    if "BYDAY" in parts:
-        day = _day_of_month(parts, first)
-        return None if day is None else f"{day} of {month}"
-    days = _month_days(parts, first)
-    if len(days) != 1 or "BYSETPOS" in parts:
-        return None
-    day_number = int(days[0])
-    if not 1 <= day_number <= calendar.monthrange(2024, int(months[0]))[1]:
-        return None
-    return f" on {day_number} {month}"
-
-
-def _end_of(parts: Mapping[str, str], first: datetime) -> str:
-    if "COUNT" in parts:
-        times = int(parts["COUNT"])
-        return ", once" if times == 1 else f", {times} times"
-    if "UNTIL" not in parts:
+def _end_of(rule: Rule, first: datetime) -> str:
+    if rule.count is not None:
+        return ", once" if rule.count == 1 else f", {rule.count} times"
+    if rule.until is None or rule.until.seconds >= START_MAX_S:
         return ""
-    return f", until {say_day(_until(parts['UNTIL'], first))}"
-
-
-def _until(text: str, first: datetime) -> date:
-    """The last day of a rule, in the zone of `first` when the rule gives an instant (RFC 5545: UNTIL is UTC then)."""
-    if len(text) == 8:
-        return date(int(text[:4]), int(text[4:6]), int(text[6:]))
-    moment = datetime.strptime(text[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
-    return moment.astimezone(first.tzinfo).date() if text.endswith("Z") and first.tzinfo else moment.date()
+    last = datetime.fromtimestamp(rule.until.seconds, UTC)
+    if rule.until.utc:
+        last = last.astimezone(first.tzinfo)
+    return f", until {say_day(last)}"

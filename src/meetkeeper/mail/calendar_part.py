@@ -11,6 +11,7 @@ organizer's own invitation has asked.
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
+from urllib.parse import quote
 
 from icalendar import Calendar, Event, Parameters, vCalAddress, vRecur, vUri
 from msgspec import Struct
@@ -27,10 +28,13 @@ from meetkeeper.core.invitation import (
     zone_name,
 )
 from meetkeeper.core.state import Series
-from meetkeeper.core.words import Entry, Meeting, Person, RoomId
+from meetkeeper.core.words import Entry, Meeting, Person
 from meetkeeper.mail.plain import plain_text
 from meetkeeper.mail.time_zones import OPEN_YEARS, vtimezone
 
+_UTC_NAMES = ("UTC", "Etc/UTC")
+_FAR_YEAR = 2200
+"""A rule that ends so late does not end."""
 PRODID = f"-//meetkeeper//meetkeeper {__version__}//EN"
 
 
@@ -48,10 +52,10 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class _Span(Struct, frozen=True, gc=False):
-    """Start and end as they are written: dates, or aware times."""
+    """Start and end as they are written: dates, or aware times. `end` may be a duration where no time would do."""
 
     start: date
-    end: date
+    end: date | timedelta
 
 
 def calendar_of_meeting(
@@ -65,7 +69,7 @@ def calendar_of_meeting(
         original = _span(meeting.original_start_s, meeting.original_start_s, zone, all_day=meeting.all_day)
         _add_time(event, "RECURRENCE-ID", original.start)
     _add_words(event, invitation, invitation.title, invitation.description)
-    _add_people(event, config, meeting, envelope)
+    _add_people(event, config, meeting, envelope, invitees=meeting.invitees)
     return _calendar([event], envelope)
 
 
@@ -76,42 +80,44 @@ def calendar_of_series(config: Config, series: Series, invitation: Invitation, e
     """
     master = series.item.master
     floating = zone_name(series.time_zone, config.cluster.time_zone)
+    entries = [] if master is None else [master]
+    if master is None or envelope.method == "REQUEST":
+        entries += [one for one in series.item.overrides if one.recurrence_id and not one.cancelled]
     events = []
-    if master is not None:
-        event = _event_of_entry(master, series, floating, invitation, envelope)
-        _add_recurrence(event, master, series.item.overrides, zone_name(master.zone, floating))
-        events.append(event)
-    for entry in series.item.overrides:
-        if entry.cancelled or entry.recurrence_id is None:
-            continue
+    for entry in entries:
         event = _event_of_entry(entry, series, floating, invitation, envelope)
-        home = zone_name(entry.zone if master is None else master.zone, floating)
-        all_day = entry.all_day if master is None else master.all_day
-        extra = {"RANGE": "THISANDFUTURE"} if entry.this_and_future else {}
-        _add_time(event, "RECURRENCE-ID", _wall(entry.recurrence_id, home, all_day=all_day), extra)
+        if entry is master:
+            _add_recurrence(event, master, series.item.overrides, zone_name(master.zone, floating))
+        else:
+            _add_recurrence_id(event, entry, master or entry, floating)
+        _add_people(event, config, series, envelope, invitees=entry.attendees or series.invitees)
         events.append(event)
-    for event in events:
-        _add_people(event, config, series, envelope)
     return _calendar(events, envelope)
 
 
 def _event_of_entry(
     entry: Entry, series: Series, floating: str, invitation: Invitation, envelope: Envelope
 ) -> Event:
-    zone = zone_name(entry.zone, floating)
-    start = entry.start.replace(tzinfo=zone_info(zone))
-    start_s = int(start.timestamp())
-    if entry.all_day:
-        days = max(1, round(entry.duration_s / 86_400))
-        span = _Span(entry.start.date(), entry.start.date() + timedelta(days=days))
-    else:
-        span = _span(start_s, start_s + entry.duration_s, zone, all_day=False)
+    span = _span_of_entry(entry, zone_name(entry.zone, floating))
     event = _event(series.uid, _sequence(series.sequence, series.revision), span, envelope)
     private = series.private or entry.private
     title = title_of(entry.subject or series.subject, private=private)
     description = "" if private else without_block(plain_text(entry.description or series.description))
     _add_words(event, invitation, title, description)
     return event
+
+
+def _span_of_entry(entry: Entry, zone: str) -> _Span:
+    """Where an entry begins, on its own wall so that its rule goes on from there, and where it ends."""
+    if entry.all_day:
+        days = max(1, round(entry.duration_s / 86_400))
+        return _Span(entry.start.date(), entry.start.date() + timedelta(days=days))
+    start = _wall(entry.start, zone, all_day=False)
+    duration = timedelta(seconds=entry.duration_s)
+    end = (entry.start.replace(tzinfo=zone_info(zone)).astimezone(UTC) + duration).astimezone(zone_info(zone))
+    if end.fold:
+        return _Span(start, duration)
+    return _Span(start, end.astimezone(UTC) if zone in _UTC_NAMES else end)
 
 
 def _sequence(sequence: int, revision: int) -> int:
@@ -124,7 +130,7 @@ def _span(start_s: int, end_s: int, zone: str, *, all_day: bool) -> _Span:
     if all_day:
         last = (end - timedelta(seconds=1)).date()
         return _Span(start.date(), max(last, start.date()) + timedelta(days=1))
-    if start.fold or end.fold or zone in ("UTC", "Etc/UTC"):
+    if start.fold or end.fold or zone in _UTC_NAMES:
         # A wall time that happens twice means its first time (RFC 5545 §3.3.5); the second can only be said in UTC.
         return _Span(start.astimezone(UTC), end.astimezone(UTC))
     return _Span(start, end)
@@ -134,7 +140,7 @@ def _wall(wall: datetime, zone: str, *, all_day: bool) -> date:
     if all_day:
         return wall.date()
     aware = wall.replace(tzinfo=zone_info(zone))
-    return aware.astimezone(UTC) if zone in ("UTC", "Etc/UTC") else aware
+    return aware.astimezone(UTC) if zone in _UTC_NAMES else aware
 
 
 def _event(uid: str, sequence: int, span: _Span, envelope: Envelope) -> Event:
@@ -143,7 +149,10 @@ def _event(uid: str, sequence: int, span: _Span, envelope: Envelope) -> Event:
     event.add("SEQUENCE", sequence)
     event.add("DTSTAMP", datetime.fromtimestamp(int(envelope.at_s), UTC))
     _add_time(event, "DTSTART", span.start)
-    _add_time(event, "DTEND", span.end)
+    if isinstance(span.end, timedelta):
+        event.add("DURATION", span.end)
+    else:
+        _add_time(event, "DTEND", span.end)
     if not envelope.uninvited:
         event.add("STATUS", "CANCELLED" if envelope.method == "CANCEL" else "CONFIRMED")
     return event
@@ -163,12 +172,23 @@ def _add_recurrence(event: Event, master: Entry, overrides: Sequence[Entry], zon
             event.add(name, [_wall(day, zone, all_day=master.all_day) for day in days])
 
 
+def _add_recurrence_id(event: Event, entry: Entry, home: Entry, floating: str) -> None:
+    """Which occurrence an override stands for; `home` is the entry whose zone and kind the series has."""
+    if entry.recurrence_id is None:
+        return
+    zone = zone_name(home.zone, floating)
+    extra = {"RANGE": "THISANDFUTURE"} if entry.this_and_future else {}
+    _add_time(event, "RECURRENCE-ID", _wall(entry.recurrence_id, zone, all_day=home.all_day), extra)
+
+
 def _rule(master: Entry, zone: str) -> vRecur:
     """The rule with its end spelled as RFC 5545 §3.3.10 wants it: a date for dates, UTC for times in a zone."""
     rule: vRecur = vRecur.from_ical(master.rrule.removeprefix("RRULE:"))
     until = rule.get("UNTIL")
     end = until[0] if isinstance(until, list) and until else until
-    if isinstance(end, datetime):
+    if isinstance(end, date) and end.year >= _FAR_YEAR:
+        rule.pop("UNTIL")
+    elif isinstance(end, datetime):
         aware = end if end.tzinfo is not None else end.replace(tzinfo=zone_info(zone))
         rule["UNTIL"] = [
             aware.astimezone(zone_info(zone)).date() if master.all_day else aware.astimezone(UTC)
@@ -181,7 +201,8 @@ def _rule(master: Entry, zone: str) -> vRecur:
 
 def _add_words(event: Event, invitation: Invitation, title: str, description: str) -> None:
     event.add("SUMMARY", title)
-    event.add("LOCATION", ", ".join(invitation.where))
+    if invitation.where:
+        event.add("LOCATION", ", ".join(invitation.where))
     if invitation.private:
         event.add("CLASS", "PRIVATE")
     block = join_block(invitation)
@@ -203,41 +224,49 @@ def _add_conference(event: Event, uri: str, features: list[str], label: str) -> 
     )
 
 
-def _add_people(event: Event, config: Config, of: Meeting | Series, envelope: Envelope) -> None:
-    organizer = vCalAddress(f"mailto:{of.organizer.email or envelope.sender}")
-    if name := one_line(of.organizer.name):
-        organizer.params["CN"] = name
-    if of.organizer.email and of.organizer.email != envelope.sender.lower():
-        organizer.params["SENT-BY"] = f"mailto:{envelope.sender}"
-    event.add("ORGANIZER", organizer)
+def _add_people(
+    event: Event, config: Config, of: Meeting | Series, envelope: Envelope, *, invitees: Sequence[Person]
+) -> None:
+    event.add("ORGANIZER", _organizer(of.organizer, envelope.sender))
     if envelope.uninvited:
-        event.add("ATTENDEE", vCalAddress(f"mailto:{envelope.recipient}"))
+        event.add("ATTENDEE", _address(Person(envelope.recipient)))
         return
-    for person in of.invitees:
-        event.add("ATTENDEE", _attendee(person, asks=of.origin == "api" and envelope.method == "REQUEST"))
-    for room in _rooms(config, of.rooms):
-        event.add("ATTENDEE", room)
-
-
-def _attendee(person: Person, *, asks: bool) -> vCalAddress:
-    attendee = vCalAddress(f"mailto:{person.email}")
-    if name := one_line(person.name):
-        attendee.params["CN"] = name
-    if asks:
-        attendee.params["RSVP"] = "TRUE"
-    return attendee
-
-
-def _rooms(config: Config, rooms: Iterable[RoomId]) -> Iterable[vCalAddress]:
-    wanted = set(rooms)
+    asks = of.origin == "api" and envelope.method == "REQUEST"
+    for person in _each_once(invitees):
+        event.add("ATTENDEE", _address(person, **({"RSVP": "TRUE"} if asks else {})))
+    wanted = set(of.rooms)
     for room in config.rooms:
         if room.id in wanted and room.email:
-            attendee = vCalAddress(f"mailto:{room.email}")
-            attendee.params["CN"] = one_line(room.name) or room.id
-            attendee.params["CUTYPE"] = "ROOM"
-            attendee.params["ROLE"] = "NON-PARTICIPANT"
-            attendee.params["PARTSTAT"] = "ACCEPTED"
-            yield attendee
+            person = Person(room.email.lower(), room.name or room.id)
+            event.add(
+                "ATTENDEE", _address(person, CUTYPE="ROOM", ROLE="NON-PARTICIPANT", PARTSTAT="ACCEPTED")
+            )
+
+
+def _organizer(organizer: Person, sender: str) -> vCalAddress:
+    """The organizer, for whom we write; we ourselves where nobody is known."""
+    if not organizer.email:
+        return _address(Person(sender))
+    if organizer.email == sender.lower():
+        return _address(organizer)
+    return _address(organizer, **{"SENT-BY": _mailto(sender)})
+
+
+def _address(person: Person, **parameters: str) -> vCalAddress:
+    address = vCalAddress(_mailto(person.email))
+    if name := one_line(person.name):
+        address.params["CN"] = name
+    address.params.update(parameters)
+    return address
+
+
+def _mailto(email: str) -> str:
+    """The address as a URI (RFC 6068); what a URI can't hold is percent-encoded."""
+    return "mailto:" + quote("".join(email.split()).encode("utf-8", "replace"), safe="@!$&'*+-./=_~")
+
+
+def _each_once(people: Sequence[Person]) -> Iterable[Person]:
+    return {person.email: person for person in people if person.email}.values()
 
 
 def _calendar(events: Sequence[Event], envelope: Envelope) -> bytes:

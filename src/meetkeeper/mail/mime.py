@@ -64,6 +64,8 @@ def to_message(letter: Letter) -> EmailMessage:
     message["Auto-Submitted"] = "auto-generated"
     message["X-Meetkeeper-Notice"] = one_line(letter.notice)
     message.set_content(_writable(letter.text), cte="quoted-printable")
+    # Derived, so that the same mail is the same bytes; "=_" can't occur in quoted-printable or base64 (RFC 2045 §6.7).
+    message.make_alternative(boundary=f"=_mk_{message_id(letter.key, letter.cluster, 'boundary')[1:33]}")
     message.add_alternative(_writable(letter.html), subtype="html", cte="quoted-printable")
     if letter.calendar is not None:
         message.add_alternative(
@@ -73,8 +75,6 @@ def to_message(letter: Letter) -> EmailMessage:
             cte="base64",
             params={"method": letter.method, "charset": "UTF-8"},
         )
-    # Derived, so that the same mail is the same bytes; "=_" can't occur in quoted-printable or base64 (RFC 2045 §6.7).
-    message.set_boundary(f"=_mk_{message_id(letter.key, letter.cluster, 'boundary')[1:33]}")
     return message
 
 
