@@ -1,9 +1,11 @@
 """The load maker of all HTTP rows: wrk with ready-made requests, one thread, keep-alive connections.
 
-A row hands over complete requests; wrk sends them in turn, so every body is another meeting. An answer other than
-2xx or 3xx, or a timeout, makes the cell fail: errors are quick, and would look like speed.
+A row hands over complete requests; wrk sends them in turn, so every body is another meeting, and numbers each, so that
+sending one again changes the meeting. An answer other than 2xx or 3xx, or a timeout, makes the cell fail: errors are
+quick, and would look like speed.
 """
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -15,6 +17,18 @@ SCRIPT: Final = Path(__file__).with_suffix(".lua").resolve()
 TIMEOUT_S: Final = 20
 GRACE_S: Final = 40.0
 SHARE_OF_ERRORS_MAX: Final = 0.001
+
+
+NUMBER: Final = b"\x03" * 8
+"""Where the load maker puts the number of the request."""
+
+
+def numbered(body: bytes, after: bytes) -> bytes:
+    """The body with room for the number right after these words, in place of what stands there."""
+    head, words, tail = body.partition(after)
+    if not words:
+        raise Failed(f"there is no {after!r} in the body")
+    return head + words + NUMBER + tail[len(NUMBER) :]
 
 
 def request(method: str, path: str, body: bytes, headers: dict[str, str]) -> bytes:
@@ -38,7 +52,14 @@ class HttpLoad:
         argv: Argv = [
             *(self._wrk, "--threads", "1", "--connections", str(connections)),
             *("--duration", f"{max(1, round(seconds))}s", "--timeout", f"{TIMEOUT_S}s", "--latency"),
-            *("--script", SCRIPT, f"http://127.0.0.1:{port}/", "--", self._file),
+            *(
+                "--script",
+                SCRIPT,
+                f"http://127.0.0.1:{port}/",
+                "--",
+                self._file,
+                str(time.time_ns() // 1_000_000),
+            ),
         ]
         return figures_from(call(argv, seconds + TIMEOUT_S + GRACE_S))
 

@@ -27,10 +27,10 @@ TELL_VERSION_S: Final = 10.0
 def folder_beside(repository: Path) -> Path:
     """A fresh folder on the repository's disk that unprivileged servers can reach."""
     device = repository.stat().st_dev
-    places = [Path(tempfile.gettempdir()), Path("/var/tmp")]
+    places = [Path("/var/tmp"), Path(tempfile.gettempdir())]
     place = next((one for one in places if one.stat().st_dev == device), repository / "build")
     place.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="mkbench-", dir=place))
+    folder = Path(tempfile.mkdtemp(prefix="side-by-side-", dir=place))
     folder.chmod(0o755)
     return folder
 

@@ -5,22 +5,25 @@ meeting room derived, becomes a plan with changes and effects, and is applied to
 """
 
 import asyncio
-import importlib.util
 import logging
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from email.message import EmailMessage
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import structlog
-from msgspec import Raw, json
+from msgspec import Raw, convert, json
 
 from bench.answering_bridge import AnsweringBridge
 from bench.clients import BODIES, KEYS, AsyncCommit, ready_bodies, run_async
 from bench.cold_start import load_in_child
-from bench.figures import Figures, Loaded, Unavailable
+from bench.figures import Figures, Loaded
+from bench.http_load import HttpLoad, numbered, request
+from bench.processes import Child, free_port, listens
 from bench.questions import hour, room_and_day
 from bench.records import (
     CALENDAR_MEETINGS,
@@ -33,6 +36,7 @@ from bench.records import (
     slot_of,
     uid_of,
 )
+from meetkeeper.app.home import Home, NodeConfig, init
 from meetkeeper.codec.frame import Position
 from meetkeeper.core import keeper
 from meetkeeper.core.changes import ConfigDeployed, Founded
@@ -53,6 +57,8 @@ from meetkeeper.store.database import Database
 
 FLUSH_EVERY: Final = 2_000
 """Meetings between two flushes while a calendar is filled, which is not measured."""
+HTTP_MEETINGS: Final = 20_000
+START_S: Final = 60.0
 TAIL_PERCENT: Final = 5
 """Of a million meetings so many are in the journal behind the snapshot: half of what may gather there."""
 BRIDGE: Final = "bridge"
@@ -273,19 +279,59 @@ def _no_item(*_: object) -> tuple[str, bytes]:
 class OverHttp:
     """The server as it is run, asked over HTTP."""
 
-    name = "meetkeeper, over HTTP"
-    does = "POST /api/v1/meetings to `meetkeeper run`, 201 after the flush"
+    def __init__(self, *, with_vmr: bool) -> None:
+        self.name = "meetkeeper, over HTTP" if with_vmr else "meetkeeper, over HTTP, rooms alone"
+        follows = "the virtual room asked of a bridge, the announcement" if with_vmr else "the announcement"
+        self.does = (
+            "POST /api/v1/meetings with token and UID to `meetkeeper run` as it is shipped, 201 after the flush; while "
+            f"the next requests come it also does all that follows ({follows}; no mail server)"
+        )
+        self._with_vmr = with_vmr
+        self._server: Child | None = None
+        self._load: HttpLoad | None = None
+        self._port = 0
 
     def start(self, folder: Path) -> None:
-        if importlib.util.find_spec("meetkeeper.app.main") is None:
-            raise Unavailable("this checkout has no `meetkeeper run` yet")
-        raise Unavailable("the row over HTTP is not written yet")
+        folder.mkdir(parents=True)
+        home = Home(folder / "home")
+        self._port = free_port()
+        init(home, NodeConfig(name="bench", listen_port=self._port), convert(configuration(), Config))
+        self._server = Child(
+            [sys.executable, "-m", "meetkeeper.app.main", "run", home.path], folder / "log", cwd=Path.cwd()
+        )
+        self._server.wait_until(lambda: home.address() is not None and listens(self._port), START_S)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {home.cli_token()}"}
+        self._load = HttpLoad(self._requests(headers), folder / "requests")
 
     def run(self, clients: int, seconds: float) -> Figures:
-        raise AssertionError("never started")
+        assert self._load is not None
+        return self._load.run(self._port, clients, seconds)
 
     def stop(self) -> None:
-        """Nothing was started."""
+        if self._server is not None:
+            self._server.stop()
+
+    def _requests(self, headers: dict[str, str]) -> Iterator[bytes]:
+        records = Records()
+        for number in range(HTTP_MEETINGS):
+            sent = json.encode(body_of(records.booking(number), with_vmr=self._with_vmr))
+            yield request("POST", "/api/v1/meetings", numbered(sent, b'"description":"'), headers)
+
+
+def body_of(booking: Booking, *, with_vmr: bool) -> dict[str, object]:
+    """The meeting as a program books it over HTTP."""
+    return {
+        "uid": booking.uid,
+        "rooms": [booking.room],
+        "subject": booking.subject,
+        "organizer": {"email": booking.organizer.email, "name": booking.organizer.name},
+        "start": datetime.fromtimestamp(booking.start_s, UTC).isoformat(),
+        "end": datetime.fromtimestamp(booking.end_s, UTC).isoformat(),
+        "time_zone": booking.time_zone,
+        "invitees": [{"email": one.email, "name": one.name} for one in booking.attendees],
+        "description": booking.description,
+        "vmr": with_vmr,
+    }
 
 
 class Calendar:
@@ -364,9 +410,9 @@ class Restart:
 
 def fill(node: Node, numbers: Iterable[int]) -> None:
     """Book these meetings and take all that is to be done outside as done; preparation, not measured."""
-    records, now_s, database = Records(), RealClock().now_s(), node.database
+    contents, now_s, database = list(ready_contents().values()), RealClock().now_s(), node.database
     for number in numbers:
-        book = booking_of(place_of(number), content_of(records.booking(number)))
+        book = booking_of(place_of(number), contents[number % BODIES])
         database.commit(Plan(now_s, keeper.step(node.state, book, now_s).plan.changes))
         if number % FLUSH_EVERY == 0:
             database.flush_now()

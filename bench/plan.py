@@ -19,7 +19,6 @@ from bench.peers import (
 
 SECTIONS: Final = ("commit", "http", "reads", "restart", "resync", "start")
 OURS: Final = "meetkeeper"
-OURS_HTTP: Final = "meetkeeper_http"
 FIRST_CLIENTS: Final = 64
 """The number of clients the ratios are taken at."""
 
@@ -27,11 +26,11 @@ FIRST_CLIENTS: Final = 64
 class Plan(Struct, frozen=True):
     """How much is measured. All of it fits into `deadline_s`; what does not is left out and named."""
 
-    rounds: int = 3
+    rounds: int = 2
     rounds_first: int = 5
     """Rounds at `FIRST_CLIENTS`."""
     clients: tuple[int, ...] = (1, 16, 64, 256)
-    commit_s: float = 2.5
+    commit_s: float = 2.0
     http_s: float = 4.0
     read_s: float = 1.0
     restart_rounds: int = 2
@@ -59,7 +58,7 @@ QUICK: Final = Plan(
 
 COMMIT: Final[Mapping[str, Callable[[], Contender]]] = {
     OURS: meetkeeper_side.InProcess,
-    OURS_HTTP: meetkeeper_side.OverHttp,
+    "meetkeeper_http": lambda: meetkeeper_side.OverHttp(with_vmr=True),
     "meetkeeper_engine": meetkeeper_side.WholeEngine,
     "raw_append": raw_append.RawAppend,
     "redis_aof_always": redis.Commit,
@@ -68,7 +67,8 @@ COMMIT: Final[Mapping[str, Callable[[], Contender]]] = {
     "file_per_meeting": file_per_meeting.FilePerMeeting,
 }
 HTTP: Final[Mapping[str, Callable[[], Contender]]] = {
-    OURS: meetkeeper_side.OverHttp,
+    OURS: lambda: meetkeeper_side.OverHttp(with_vmr=True),
+    "meetkeeper_rooms": lambda: meetkeeper_side.OverHttp(with_vmr=False),
     "starlette_postgresql": starlette_postgresql.Commit,
     "radicale_put": radicale.Put,
 }

@@ -16,6 +16,7 @@ from typing import Final
 from bench.figures import Failed, Unavailable
 
 STOP_S: Final = 30.0
+WORDS_CHARS_MAX: Final = 300
 PROGRAM_FOLDERS: Final = ("/usr/sbin", "/usr/local/sbin")
 UNPRIVILEGED: Final = ("postgres", "nobody")
 
@@ -69,9 +70,9 @@ class Child:
             time.sleep(every_s)
 
     def last_words(self) -> str:
-        """The end of what it said."""
-        text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        return text[-800:].strip()
+        """The last line it said."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1][-WORDS_CHARS_MAX:] if lines else "it said nothing"
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it and all it has started; the hard way when it does not want to."""

@@ -164,6 +164,8 @@ class Run:
                 start(one, self.folder / section / key)
             except TROUBLES as trouble:
                 self._drop(section, key, there, trouble)
+            else:
+                self._say(f"  {section} {key} is up")
         return there
 
     def _round(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.figures import Figures, Unavailable
-from bench.http_load import HttpLoad, request
+from bench.http_load import HttpLoad, numbered, request
 from bench.processes import Argv, Child, free_port, listens
 from bench.records import ROOMS, Records, room_name, slot_of, uid_of
 
@@ -119,4 +119,4 @@ def item_path(number: int) -> str:
 def _requests() -> Iterator[bytes]:
     records, headers = Records(), {"Content-Type": "text/calendar; charset=utf-8", **AUTHORIZATION}
     for number in range(MEETINGS):
-        yield request("PUT", item_path(number), records.ical(number), headers)
+        yield request("PUT", item_path(number), numbered(records.ical(number), b"DESCRIPTION:"), headers)
