@@ -82,12 +82,12 @@ def configuration() -> dict[str, object]:
     }
 
 
-def found(home: Path) -> Node:
-    """A new home with that configuration, and a reign over it."""
+def found(home: Path, configured: dict[str, object] | None = None) -> Node:
+    """A new home with that configuration (or another), and a reign over it."""
     home.mkdir(parents=True)
     node = Node(Database.open(RealDisk(home)))
     node.database.open_reign(1)
-    deployed = ConfigDeployed(1, "bench", Raw(json.encode(configuration())))
+    deployed = ConfigDeployed(1, "bench", Raw(json.encode(configured or configuration())))
     node.database.commit(Plan(RealClock().now_s(), (Founded("bench"), deployed)))
     node.database.flush_now()
     return node
@@ -239,7 +239,7 @@ class WholeEngine:
 
     async def _open(self) -> AsyncCommit:
         assert self._node is not None
-        self._engine, self._running = await start_engine(self._node, AnsweringBridge(0.0))
+        self._engine, self._running = await start_engine(self._node, only(AnsweringBridge(0.0)))
         places, contents, submit = ready_places(), ready_contents(), self._engine.submit
 
         async def commit(key: int, body: bytes) -> None:
@@ -253,13 +253,16 @@ class WholeEngine:
             await self._running
 
 
-async def start_engine(node: Node, bridge: Bridge) -> tuple[Engine, asyncio.Task[None]]:
-    """An engine with this bridge, no mail and no calendars, once it acts; and its task."""
+def only(bridge: Bridge) -> Callable[[Config], Neighbours]:
+    """This bridge, no mail and no calendars."""
+    named = NamedBridge(BRIDGE, "link", bridge, BRIDGE_CALLS_AT_ONCE, BRIDGE_LOOKED_AT_S)
+    return lambda _: Neighbours((), (named,), None, _no_mail, _no_item)
 
-    def neighbours(_: Config) -> Neighbours:
-        named = NamedBridge(BRIDGE, "link", bridge, BRIDGE_CALLS_AT_ONCE, BRIDGE_LOOKED_AT_S)
-        return Neighbours((), (named,), None, _no_mail, _no_item)
 
+async def start_engine(
+    node: Node, neighbours: Callable[[Config], Neighbours]
+) -> tuple[Engine, asyncio.Task[None]]:
+    """An engine among these neighbours, once it acts; and its task."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     ready = asyncio.Event()
     engine = Engine(node, RealClock(), neighbours, server="bench", release="bench", tzdata="bench")

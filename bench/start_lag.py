@@ -46,7 +46,7 @@ def measure(folder: Path, meetings: int) -> dict[str, float]:
 async def _meetkeeper(folder: Path, meetings: int) -> list[float]:
     node = meetkeeper_side.found(folder)
     bridge = AnsweringBridge(ANSWER_S)
-    engine, running = await meetkeeper_side.start_engine(node, bridge)
+    engine, running = await meetkeeper_side.start_engine(node, meetkeeper_side.only(bridge))
     records = Records()
     try:
         start_s = math.ceil(time.time()) + AHEAD_S
