@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -19,6 +19,7 @@ from msgspec import Struct
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.invitation import one_line
 from meetkeeper.core.words import EffectKey, Person
+from meetkeeper.mail.headers import ASCII, UTF8, mailbox_value, text_value
 
 NAME_CHARS_MAX = 100
 """A display name longer than this is cut."""
@@ -50,19 +51,19 @@ class Letter(Struct, frozen=True, kw_only=True, gc=False):
 def to_message(letter: Letter) -> EmailMessage:
     """The finished mail. Raises `Refused` ("mail.address") for a sender or recipient that is no mail address."""
     sender, to = address(letter.sender), address(letter.to)
-    policy = SMTP if sender.addr_spec.isascii() and to.addr_spec.isascii() else SMTPUTF8
+    policy = ASCII if sender.addr_spec.isascii() and to.addr_spec.isascii() else UTF8
     message = EmailMessage(policy=policy)
-    message["From"] = sender
-    message["To"] = to
+    message["From"] = mailbox_value("From", sender)
+    message["To"] = mailbox_value("To", to)
     if letter.reply_to is not None and letter.reply_to.email != letter.sender.email:
         reply_to = _address_or_none(letter.reply_to)
         if reply_to is not None and (policy.utf8 or reply_to.addr_spec.isascii()):
-            message["Reply-To"] = reply_to
-    message["Subject"] = one_line(letter.subject)
-    message["Date"] = datetime.fromtimestamp(int(letter.date_s), UTC)
+            message["Reply-To"] = mailbox_value("Reply-To", reply_to)
+    message["Subject"] = text_value("Subject", one_line(letter.subject))
+    message["Date"] = format_datetime(datetime.fromtimestamp(int(letter.date_s), UTC))
     message["Message-ID"] = message_id(letter.key, letter.cluster, letter.domain)
     message["Auto-Submitted"] = "auto-generated"
-    message["X-Meetkeeper-Notice"] = one_line(letter.notice)
+    message["X-Meetkeeper-Notice"] = text_value("X-Meetkeeper-Notice", one_line(letter.notice))
     message.set_content(_writable(letter.text), cte="quoted-printable")
     # Derived, so that the same mail is the same bytes; "=_" can't occur in quoted-printable or base64 (RFC 2045 §6.7).
     message.make_alternative(boundary=f"=_mk_{message_id(letter.key, letter.cluster, 'boundary')[1:33]}")

@@ -10,8 +10,6 @@ import asyncio
 import re
 import ssl
 from email.message import EmailMessage
-from email.policy import SMTP as SMTP_POLICY
-from email.policy import SMTPUTF8
 
 import aiosmtplib
 from msgspec import Struct
@@ -19,6 +17,7 @@ from msgspec import Struct
 from meetkeeper.core.configuration import MailConfig
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.invitation import one_line
+from meetkeeper.mail.headers import ASCII, UTF8
 from meetkeeper.mail.mime import ascii_address
 from meetkeeper.ports.mailer import FateUnknown
 
@@ -149,8 +148,7 @@ class SmtpMailer:
                 "Invite an ASCII address, or use a mail server that speaks RFC 6531.",
             )
         # Bodies are sent in seven bits, so no server has to offer 8BITMIME.
-        policy = (SMTPUTF8 if utf8 else SMTP_POLICY).clone(cte_type="7bit")
-        content = message.as_bytes(policy=policy)
+        content = message.as_bytes(policy=UTF8 if utf8 else ASCII)
         options = ["BODY=8BITMIME", "SMTPUTF8"] if utf8 else []
         encoding = "utf-8" if utf8 else "ascii"
         await self._begin(line, sender, options, encoding)
