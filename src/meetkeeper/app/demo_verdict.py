@@ -10,6 +10,7 @@ from meetkeeper.core.effects import EnsureVmr, Phase, key_of
 from meetkeeper.core.state import Status
 from meetkeeper.core.words import EffectKey, MeetingId, Step
 from meetkeeper.host.disk import RealDisk
+from meetkeeper.mail.mime import message_id
 from meetkeeper.store.database import Database
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ def judge(story: "Story") -> dict[str, Any]:
     ]
     mails = story.sink.sink.mails() if story.sink.sink is not None else []
     copies = Counter((mail.message_id, recipient) for mail in mails for recipient in mail.recipients)
-    duplicates = sum(count - 1 for count in copies.values())
+    unknown = _unknown_fates(database)
+    again = sum(count - 1 for (message_id, _), count in copies.items() if message_id in unknown)
+    duplicates = sum(count - 1 for count in copies.values()) - again
     story.expect("no acknowledged booking is lost", not lost)
     story.expect("no URI or PIN changed", not story.uris_changed)
     story.expect("no mail came twice", duplicates == 0)
+    story.expect("a crash leaves at most one mail whose fate is unknown", len(unknown) <= story.kills)
     story.expect("every meeting that was due has started", story.must_run <= started)
     story.expect("no meeting started twice", not twice)
     story.expect("doors open in time", not punctual or percentile(punctual, 0.99) <= LAG_MAX_S)
@@ -61,12 +65,26 @@ def judge(story: "Story") -> dict[str, Any]:
         "uris_changed": len(story.uris_changed),
         "mails_sent": len(mails),
         "mails_duplicate": duplicates,
+        "mails_fate_unknown": len(unknown),
+        "mails_sent_again_under_the_same_id": again,
         "mails_missing": len(missing),
         "kills": story.kills,
         "restart_s": story.restart_s,
         "cookies_damaged": story.cookies_damaged,
         "frames": database.kept.seq,
         "broken": story.broken,
+    }
+
+
+def _unknown_fates(database: Database) -> set[str]:
+    """Message-IDs of mails that a crash caught while they were handed over."""
+    config = database.state.settings()
+    return {
+        message_id(EffectKey(note.about), config.cluster.name, config.cluster.sip_domain)
+        for frame in database.frames()
+        if b"mail.fate-unknown" in frame.body
+        for note in record.decode(frame.body).plan.notes
+        if note.code == "mail.fate-unknown"
     }
 
 

@@ -160,7 +160,8 @@ class MailConfig(_Part, frozen=True, kw_only=True):
     """Folder with own templates (invitation.txt, invitation.html, …); empty: the ones shipped."""
     fallback_organizer: str = ""
     """Told about meetings that name no organizer."""
-    concurrency: Annotated[int, Meta(ge=1, le=100)] = 8
+    concurrency: Annotated[int, Meta(ge=1, le=100)] = 1
+    """Mails handed over at a time. A crash leaves at most so many whose fate is unknown."""
     tell_unprovisioned_after_s: Seconds = 120
     """If the bridge has not answered by then, invitees are told anyway: the URI is derived and will not change."""
 

@@ -52,6 +52,11 @@ class Desk(Protocol):
         """Everybody outside."""
         ...
 
+    @property
+    def applied_seq(self) -> int:
+        """The newest decision, kept or not."""
+        ...
+
     def now_s(self) -> float:
         """Wall clock."""
         ...
@@ -148,13 +153,21 @@ class Dispatcher:
             return UNNEEDED
         named = self._bridge(bridge_id)
         async with self._turn(effect.alias), self._gate(f"bridge {named.id}", named.concurrency):
-            wanted = wanted_vmr(self._desk.state, effect.alias, effect.phase)
+            wanted = await self._wanted(effect)
             if wanted is None:
                 return UNNEEDED
             answer = await named.bridge.ensure(wanted)
         if isinstance(answer, Ensured) and wanted.phase is Phase.OPEN and effect.phase is Phase.OPEN:
             self._note_opening(effect)
         return ensured(effect.alias, answer)
+
+    async def _wanted(self, effect: EnsureVmr) -> WantedVmr | None:
+        """How the VMR ought to stand by what is kept: a bridge is not shown what was decided and may still be lost."""
+        desk, wanted = self._desk, None
+        while (asked := wanted_vmr(desk.state, effect.alias, effect.phase)) != wanted:
+            wanted = asked
+            await desk.until_kept(desk.applied_seq)
+        return wanted
 
     def _note_opening(self, effect: EnsureVmr) -> None:
         state = self._desk.state
@@ -166,6 +179,7 @@ class Dispatcher:
     async def _retire(self, effect: RetireVmr) -> Outcome:
         named = self._bridge(effect.bridge)
         async with self._turn(effect.alias), self._gate(f"bridge {named.id}", named.concurrency):
+            await self._desk.until_kept(self._desk.applied_seq)
             if is_needed(self._desk.state, effect.alias, self._desk.now_s()):
                 return Done("a meeting needs it again")
             await named.bridge.retire(effect.alias)

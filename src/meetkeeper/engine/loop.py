@@ -125,6 +125,11 @@ class Engine:
         """Everything applied, kept or not. Readers use `read`."""
         return self._node.state
 
+    @property
+    def applied_seq(self) -> int:
+        """The newest decision, kept or not."""
+        return self._node.applied_seq
+
     async def submit(self, command: Command) -> Decision:
         """Decide about a command; returns once the decision is on disk. Raises `core.errors`."""
         handled = self.handle(command)
@@ -337,6 +342,8 @@ class Engine:
                 future.set_result(None)
         for frame in self._node.kept_until(seq):
             self._dispatcher.offer(touched_effects(frame.plan))
+            for note in frame.plan.notes:
+                log.info(note.code, about=note.about, why=note.why)
             for subscriber in self._subscribers:
                 subscriber.put(frame)
             if any(type(change) is ConfigDeployed for change in frame.plan.changes):
