@@ -16,7 +16,6 @@ from urllib.parse import quote
 from icalendar import Calendar, Event, Parameters, vCalAddress, vRecur, vUri
 from msgspec import Struct
 
-from meetkeeper import __version__
 from meetkeeper.core.configuration import Config
 from meetkeeper.core.invitation import (
     Invitation,
@@ -35,7 +34,7 @@ from meetkeeper.mail.time_zones import OPEN_YEARS, vtimezone
 _UTC_NAMES = ("UTC", "Etc/UTC")
 _FAR_YEAR = 2200
 """A rule that ends so late does not end."""
-PRODID = f"-//meetkeeper//meetkeeper {__version__}//EN"
+PRODID = "-//meetkeeper//meetkeeper//EN"
 
 
 class Envelope(Struct, frozen=True, kw_only=True, gc=False):

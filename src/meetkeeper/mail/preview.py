@@ -35,10 +35,11 @@ def preview(config: Config, kind: str = Kind.NEW) -> Preview:
 
 def check_templates(config: Config) -> tuple[Problem, ...]:
     """What is wrong with the user's templates, found by writing a mail of every kind; () when all is well."""
-    templates = Templates(config.mail.templates)
+    found: dict[str, Problem] = {}
     for kind in Kind:
-        templates.render(sample(config, kind))
-    return templates.problems
+        for problem in preview(config, kind).problems:
+            found.setdefault(problem.file, problem)
+    return tuple(found[file] for file in sorted(found))
 
 
 def sample(config: Config, kind: Kind) -> Invitation:
