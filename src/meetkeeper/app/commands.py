@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import rich_click as click
-from argon2 import PasswordHasher
 
+from meetkeeper.api.sessions import hash_password
 from meetkeeper.app import configfile
 from meetkeeper.app.home import Home, NodeConfig, init, new_secret, this_host
 from meetkeeper.cli.main import build_cli
@@ -45,9 +45,7 @@ def init_command(home: Path, name: str, listen: str, public_url: str, time_zone:
         cluster=ClusterConfig(
             secret=new_secret(), public_url=public_url or f"http://{listen}", time_zone=time_zone
         ),
-        access=AccessConfig(
-            operators=(Operator(name="admin", password_hash=PasswordHasher().hash(password)),)
-        ),
+        access=AccessConfig(operators=(Operator(name="admin", password_hash=hash_password(password)),)),
     )
     place = Home(home)
     init(place, NodeConfig(name=name, listen_host=host, listen_port=int(port)), config)

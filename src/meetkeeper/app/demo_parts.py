@@ -17,9 +17,9 @@ from base64 import b64encode
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 
-from argon2 import PasswordHasher
 from msgspec import Struct
 
+from meetkeeper.api.sessions import hash_password
 from meetkeeper.app.home import Home, NodeConfig, init, new_secret
 from meetkeeper.bridges.janus.launch import PrivateJanus, Settings, find_janus
 from meetkeeper.core.configuration import (
@@ -227,7 +227,7 @@ class Parts:
                 sender_name="Demo meetings",
             ),
             access=AccessConfig(
-                operators=(Operator(name="admin", password_hash=PasswordHasher().hash(self.password)),)
+                operators=(Operator(name="admin", password_hash=hash_password(self.password)),)
             ),
         )
 

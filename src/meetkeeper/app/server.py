@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 import meetkeeper
 from meetkeeper.api.app import build
@@ -82,7 +81,6 @@ class Server:
         self.home = home
         self.node_config: NodeConfig = home.node()
         self._clock = RealClock()
-        self._registry = CollectorRegistry()
         database = open_database(home, self._clock)
         self.database = database
         self.engine = Engine(
@@ -92,7 +90,6 @@ class Server:
             server=self.node_config.name,
             release=meetkeeper.__version__,
             tzdata=tzdata_version(),
-            registry=self._registry,
         )
         self.stop_event = asyncio.Event()
         self.hooks = FileHooks(home, self.engine)

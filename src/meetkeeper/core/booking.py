@@ -9,7 +9,6 @@ import msgspec
 from meetkeeper.core import identity
 from meetkeeper.core.changes import IdempotencyKept
 from meetkeeper.core.commands import Amend, Book, Cancel, Resend
-from meetkeeper.core.configuration import Config
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, WriteItem
 from meetkeeper.core.errors import Refused, Stale, TheirMistake
@@ -17,6 +16,7 @@ from meetkeeper.core.keeping import (
     bridge_for,
     cancel,
     choose_vmr,
+    is_untold,
     is_written,
     keep_changed,
     keep_new,
@@ -34,11 +34,13 @@ from meetkeeper.core.rules import (
 )
 from meetkeeper.core.series import amend_occurrence, book_series, cancel_occurrence, cancel_series
 from meetkeeper.core.state import Kept, State
+from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import (
     OPEN_STEPS,
     Meeting,
     MeetingId,
     RoomId,
+    Step,
     Uid,
 )
 
@@ -62,24 +64,22 @@ def book(state: State, command: Book, now_s: float) -> Decision:
     uid = command.uid or Uid(f"{command.nonce}@{config.cluster.name}.meetkeeper")
     draft = Draft(state, now_s)
     if command.recurrence:
-        answer = book_series(state, draft, command, uid, rooms, config)
+        answer = book_series(state, draft, command, uid, rooms)
     else:
-        answer = _book_single(state, draft, command, uid, rooms, config)
+        answer = _book_single(state, draft, command, uid, rooms)
     if command.idempotency is not None:
         key, request = command.idempotency
         draft.change(IdempotencyKept(key, request, answer, now_s))
     return Decision(draft.plan(), answer)
 
 
-def _book_single(
-    state: State, draft: Draft, command: Book, uid: Uid, rooms: tuple[RoomId, ...], config: Config
-) -> MeetingId:
+def _book_single(state: State, draft: Draft, command: Book, uid: Uid, rooms: tuple[RoomId, ...]) -> MeetingId:
     meeting_id = identity.meeting_id(uid, None)
     row = state.meetings.get(meeting_id)
     check_free(state, rooms, ((command.start_s, command.end_s),), except_ids=(meeting_id,))
     vmr = None
     if command.vmr and row is None:
-        vmr = choose_vmr(state, config, uid, None, bridge_for(state, rooms, command.bridge))
+        vmr = choose_vmr(state, Scope(uid), bridge_for(state, rooms, command.bridge))
     meeting = Meeting(
         id=meeting_id,
         uid=uid,
@@ -180,18 +180,23 @@ def cancel_meeting(state: State, command: Cancel, now_s: float) -> Decision:
 
 
 def resend(state: State, command: Resend, now_s: float) -> Decision:
-    """Tell everybody again, under the Message-IDs of the first time."""
+    """Tell everybody again what they were told last, under the same Message-IDs.
+
+    While the bridge has not confirmed the VMR nobody was told yet; the confirmation will tell them.
+    """
     row = state.meetings.get(command.id)
     if row is None:
         raise unknown(command.id)
     meeting = state.decode(row)
+    if is_untold(state, row.alias):
+        return Decision(_NOTHING, meeting.id)
     draft = Draft(state, now_s)
-    if row.series is not None and shares_vmr(state, row):
-        series = state.one_series(row.series)
-        revision = meeting.revision if series is None else series.revision
-        draft.effect(Announce(revision, series=row.series, cancelled=row.step not in OPEN_STEPS))
+    series = state.one_series(row.series) if row.series is not None and shares_vmr(state, row) else None
+    if series is not None:
+        draft.effect(Announce(series.revision, series=series.uid, cancelled=series.over))
     else:
-        draft.effect(Announce(meeting.revision, meeting=meeting.id, cancelled=row.step not in OPEN_STEPS))
+        cancelled = row.step is Step.CANCELLED
+        draft.effect(Announce(meeting.revision, meeting=meeting.id, cancelled=cancelled))
     return Decision(draft.plan(), meeting.id)
 
 

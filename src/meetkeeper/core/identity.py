@@ -3,14 +3,15 @@
 A meeting's id is a hash of its normalised UID and the start its series gave it; it holds no secret and may be shown.
 """
 
-import base64
 import hashlib
 
 import msgspec
 
+from meetkeeper.core.base32 import RFC_4648, Base32
 from meetkeeper.core.words import Entry, MeetingId, Uid
 
 _EXCHANGE_PREFIX = "040000008200E00074C5B7101A82E008"
+_LETTERS = Base32(RFC_4648)
 _ENTRY = msgspec.json.Encoder(order="sorted")
 
 
@@ -31,10 +32,10 @@ def meeting_id(uid: Uid, original_start_s: int | None) -> MeetingId:
     """16 base32 characters (80 bits) from the UID and, in a series, the original start of the occurrence."""
     text = uid if original_start_s is None else f"{uid}\n{original_start_s}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
-    return MeetingId(base64.b32encode(digest[:10]).decode("ascii").lower())
+    return MeetingId(_LETTERS.text(int.from_bytes(digest[:10], "big"), 16))
 
 
 def fingerprint(master: Entry | None, overrides: tuple[Entry, ...]) -> str:
     """A hash of everything in an item that matters to us; equal content has equal fingerprints in every source."""
     digest = hashlib.sha256(_ENTRY.encode((master, overrides))).digest()
-    return base64.b32encode(digest[:15]).decode("ascii").lower()
+    return _LETTERS.text(int.from_bytes(digest[:15], "big"), 24)

@@ -18,11 +18,12 @@ from meetkeeper.core.changes import (
     SeriesKept,
     raw,
 )
-from meetkeeper.core.configuration import Config, NoCalendar
+from meetkeeper.core.configuration import NoCalendar
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, WriteItem, key_of
 from meetkeeper.core.recurrence import following
 from meetkeeper.core.state import Kept, Series, State, Status
+from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import (
     OPEN_STEPS,
     RUNNING_STEPS,
@@ -52,13 +53,12 @@ def bridge_for(state: State, rooms: tuple[RoomId, ...], wish: str = "") -> str:
     return bridges[0].id if bridges else ""
 
 
-def choose_vmr(
-    state: State, config: Config, uid: Uid, occurrence: int | None, bridge: str, attempt: int = 0
-) -> Vmr:
+def choose_vmr(state: State, scope: Scope, bridge: str, attempt: int = 0) -> Vmr:
     """The first derived VMR, from `attempt` on, that nobody else holds or held lately."""
+    config = state.settings()
     for tried in count(attempt):
-        vmr = vmrs.derive(config.cluster.secret, uid, occurrence, tried, bridge, config.vmr)
-        if not _held_by_other(state, vmr, uid):
+        vmr = vmrs.derive(config, scope, bridge, tried)
+        if not _held_by_other(state, vmr, scope.uid):
             return vmr
     raise AssertionError("unreachable: count() does not end")
 
@@ -156,7 +156,7 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
         origin=old.origin,
         original_start_s=old.original_start_s,
     )
-    step = _step_after(row.step, meeting, draft.now_s)
+    step = _step_after(row.step, meeting, draft.now_s, state.settings().time.open_before_s)
     draft.change(kept(meeting, step, row.series, own_vmr=not shared))
     revived = step is Step.SCHEDULED and row.step not in OPEN_STEPS
     if meeting.vmr is not None:
@@ -176,12 +176,12 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
     return meeting
 
 
-def _step_after(step: Step, meeting: Meeting, now_s: float) -> Step:
+def _step_after(step: Step, meeting: Meeting, now_s: float, open_before_s: int) -> Step:
     """Where a changed meeting stands: moved ahead it waits again, extended it is live again, revived it starts over."""
     if step in (Step.ENDED, Step.CANCELLED, Step.FAILED):
         return Step.SCHEDULED if meeting.end_s > now_s else step
     if step in RUNNING_STEPS:
-        if meeting.start_s > now_s:
+        if meeting.start_s - open_before_s > now_s:
             return Step.PROVISIONED
         return Step.LIVE
     return step

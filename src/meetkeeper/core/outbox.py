@@ -18,6 +18,7 @@ from meetkeeper.core.events import Done, EffectReported, EffectStarted, Later, N
 from meetkeeper.core.keeping import NEW, choose_vmr, is_needed, keep_series, kept, shares_vmr
 from meetkeeper.core.plan import Decision
 from meetkeeper.core.state import OutboxRow, State, Status
+from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step, Uid
 
 PAUSE_FIRST_S = 1.0
@@ -183,12 +184,11 @@ def _tell(state: State, draft: Draft, alias: Alias) -> None:
 
 def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
     """Somebody else holds the alias and nobody was told yet: the next derived one."""
-    config = state.settings()
     uid = state.series_by_alias.get(alias)
     series = None if uid is None else state.one_series(uid)
     fresh = None
     if series is not None and series.vmr is not None:
-        fresh = choose_vmr(state, config, series.uid, None, series.vmr.bridge, series.vmr.attempt + 1)
+        fresh = choose_vmr(state, Scope(series.uid), series.vmr.bridge, series.vmr.attempt + 1)
         keep_series(
             draft, msgspec.structs.replace(series, vmr=fresh), state.series[series.uid].expanded_until_s
         )
@@ -200,7 +200,7 @@ def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
         if fresh is None:
             old = meeting.vmr
             occurrence = meeting.original_start_s if row.series is not None else None
-            fresh = choose_vmr(state, config, meeting.uid, occurrence, old.bridge, old.attempt + 1)
+            fresh = choose_vmr(state, Scope(meeting.uid, occurrence), old.bridge, old.attempt + 1)
         draft.change(
             kept(msgspec.structs.replace(meeting, vmr=fresh), row.step, row.series, own_vmr=not shared)
         )

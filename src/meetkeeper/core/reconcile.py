@@ -219,22 +219,26 @@ class _Page:
     # --- the brake -------------------------------------------------------------------------------------------------
 
     def _held_by_brake(self, vanished: list[ItemRow]) -> list[ItemRow]:
-        """All that vanish together, in this page and in those before it that have not settled, if they are too many."""
+        """All that vanish together, if they are too many: in this page, in those before it that have not settled, and
+        what the brake holds already.
+        """
         if not vanished:
             return []
         brake = self.state.settings().brake
+        held = max(0, self.state.rooms_news.get(self.page.room, RoomNews()).held - self.released)
         leaving = vanished + [row for row in self.rows.values() if self._is_leaving(row)]
-        if len(leaving) > brake.items_min:
+        if len(leaving) + held > brake.items_min:
             names = {row.href for row in leaving}
             leaving = [row for row in leaving if not self._has_moved(row, names) and self._is_ahead(row)]
-        if len(leaving) <= brake.items_min:
+        together = len(leaving) + held
+        if together <= brake.items_min:
             return []
-        ahead = sum(1 for row in self.rows.values() if not row.held and self._is_ahead(row))
-        if len(leaving) * 100 <= brake.percent * ahead:
+        ahead = held + sum(1 for row in self.rows.values() if not row.held and self._is_ahead(row))
+        if together * 100 <= brake.percent * ahead:
             return []
         self.braked = len(leaving)
         why = (
-            f"{len(leaving)} of {ahead} items with meetings ahead vanished at once: they are held until they are seen "
+            f"{together} of {ahead} items with meetings ahead have vanished: they are held until they are seen "
             "again or a person releases the brake"
         )
         self.notes.append(Note("sync.brake", self.page.room, why))

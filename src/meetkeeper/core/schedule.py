@@ -121,6 +121,14 @@ class DueView:
             due[heappop(self._heap)[1]] = None
         return list(due)
 
+    def watched(self) -> dict[MeetingId, int]:
+        """For each meeting the earliest time it is watched for, so that a check can compare."""
+        earliest: dict[MeetingId, int] = {}
+        far = ((day * DAY_S, meeting_id) for day, ids in self._far.items() for meeting_id in ids)
+        for due_s, meeting_id in (*self._heap, *far):
+            earliest[meeting_id] = min(due_s, earliest.get(meeting_id, due_s))
+        return earliest
+
     def next_s(self, now_s: float) -> float:
         """The earliest instant at which somebody may be due; at most a day from now."""
         self._approach(now_s)

@@ -45,7 +45,7 @@ from meetkeeper.core.reconcile import digest_page, due_uids, horizon_s, roll, se
 from meetkeeper.core.reconcile import release_brake as released
 from meetkeeper.core.series import roll_booked
 from meetkeeper.core.state import Series, State, Status
-from meetkeeper.core.vmr import marker_lineage
+from meetkeeper.core.vmr import Scope, marker_lineage
 from meetkeeper.core.words import RUNNING_STEPS, Meeting, Step, Uid
 
 UIDS_MAX = 200
@@ -164,7 +164,7 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     config = state.settings()
     series, before = finding.series, finding.before
     if series.vmr is None and _wants_vmr(state, series) and not config.vmr.each_occurrence:
-        vmr = choose_vmr(state, config, series.uid, None, bridge_for(state, series.rooms))
+        vmr = choose_vmr(state, Scope(series.uid), bridge_for(state, series.rooms))
         series = msgspec.structs.replace(series, vmr=vmr)
     told = finding.told and not quiet
     ended = finding.event is SeriesEvent.ENDED
@@ -249,9 +249,8 @@ def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) 
         return
     vmr = meeting.vmr
     if vmr is None and _wants_vmr(state, meeting):
-        vmr = choose_vmr(
-            state, state.settings(), meeting.uid, meeting.original_start_s, bridge_for(state, meeting.rooms)
-        )
+        scope = Scope(meeting.uid, meeting.original_start_s)
+        vmr = choose_vmr(state, scope, bridge_for(state, meeting.rooms))
     full = msgspec.structs.replace(meeting, vmr=vmr)
     own = of_series is None or vmr is not None
     keep_new(state, draft, full, of_series, own_vmr=own)

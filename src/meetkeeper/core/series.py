@@ -34,6 +34,7 @@ from meetkeeper.core.reconcile import horizon_s
 from meetkeeper.core.recurrence import expand
 from meetkeeper.core.rules import check_free, check_zone
 from meetkeeper.core.state import Kept, Series, State, Status
+from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import (
     OPEN_STEPS,
     CalendarItem,
@@ -46,13 +47,12 @@ from meetkeeper.core.words import (
 )
 
 
-def book_series(
-    state: State, draft: Draft, command: Book, uid: Uid, rooms: tuple[RoomId, ...], config: Config
-) -> MeetingId:
+def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tuple[RoomId, ...]) -> MeetingId:
     """Book every occurrence within the horizon; answers with the first one's id.
 
     Raises `TheirMistake` for a rule that can't be read or never happens, `Refused` for conflicts of any occurrence.
     """
+    config = state.settings()
     zone = check_zone(command.time_zone)
     item = _item_of(command, uid, zone)
     until_s = horizon_s(state, draft.now_s)
@@ -73,7 +73,7 @@ def book_series(
     old = state.one_series(uid)
     vmr = None if old is None else old.vmr
     if old is None and command.vmr and not config.vmr.each_occurrence:
-        vmr = choose_vmr(state, config, uid, None, bridge_for(state, rooms, command.bridge))
+        vmr = choose_vmr(state, Scope(uid), bridge_for(state, rooms, command.bridge))
     series = Series(
         uid=uid,
         subject=command.subject,
@@ -225,7 +225,7 @@ def _meeting_of(state: State, series: Series, one: Occurrence, config: Config) -
         vmr = known.vmr if known is not None else None
         if vmr is None:
             bridge = bridge_for(state, series.rooms)
-            vmr = choose_vmr(state, config, series.uid, one.original_start_s, bridge)
+            vmr = choose_vmr(state, Scope(series.uid, one.original_start_s), bridge)
     return Meeting(
         id=identity.meeting_id(series.uid, one.original_start_s),
         uid=series.uid,

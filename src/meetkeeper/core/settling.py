@@ -33,6 +33,7 @@ from meetkeeper.core.theirs import (
     differences,
     item_of,
     same_series,
+    zone_of,
 )
 from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, MeetingId, RoomId, Step, Uid
 from meetkeeper.core.zones import DAY_S
@@ -69,7 +70,7 @@ class _Case:
         self.ours = state.meetings_of(uid)
         self.series = state.one_series(uid)
         self.copies = copies_of(self.present, self.single)
-        self.standing = [copy for copy in self.copies if copy.stands]
+        self.standing = self._still_ahead([copy for copy in self.copies if copy.stands])
         self.notes: list[Note] = []
 
     # --- the two questions -----------------------------------------------------------------------------------------
@@ -119,6 +120,13 @@ class _Case:
             event=SeriesEvent.ROLLED, series=series, expanded_until_s=until_s, before=series
         )
         return UidFindings(uid=self.uid, series=finding, meetings=tuple(sorted(new, key=_start_of)))
+
+    def _still_ahead(self, copies: list[Copy]) -> list[Copy]:
+        """Copies that are over decide nothing beside one that is not: a room may still show last week's date."""
+        if len(copies) < 2:
+            return copies
+        zone, now_s = zone_of(self.state, min(copy.room for copy in copies)), int(self.now_s)
+        return [copy for copy in copies if following(copy.item, zone, now_s) is not None] or copies
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 
@@ -263,7 +271,7 @@ class _Case:
 
     def _may_let_go(self, reading: Reading, meetings: tuple[MeetingFinding, ...]) -> bool:
         """The one copy there is says no more than the meeting made from it, version included."""
-        if len(self.present) != 1 or len(self.standing) != 1 or reading.repeats or self._is_booked():
+        if len(self.present) != 1 or reading.repeats or self._is_booked():
             return False
         if meetings or self.single is None:
             return True

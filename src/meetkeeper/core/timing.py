@@ -37,6 +37,9 @@ def act_on_due(state: State, draft: Draft) -> None:
 def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
     match act:
         case Act.VERIFY:
+            if draft.now_s >= row.start_s - state.settings().time.open_before_s:
+                _open(state, draft, row)
+                return
             state.due.verified.add(row.id)
             state.due.watch(row.id, row.start_s, row.end_s, row.step)
             if row.alias is not None:
@@ -44,7 +47,10 @@ def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
         case Act.OPEN:
             _open(state, draft, row)
         case Act.WARN:
-            stepped(draft, row, Step.ENDING)
+            if draft.now_s >= row.end_s:
+                _end(state, draft, row)
+            else:
+                stepped(draft, row, Step.ENDING)
         case Act.END:
             _end(state, draft, row)
         case Act.FORGET:

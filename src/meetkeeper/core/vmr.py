@@ -9,39 +9,52 @@ import hashlib
 import hmac
 from urllib.parse import quote
 
-from meetkeeper.core.configuration import ClusterConfig, VmrConfig
+from msgspec import Struct
+
+from meetkeeper.core.base32 import PLAIN, Base32
+from meetkeeper.core.configuration import ClusterConfig, Config
 from meetkeeper.core.words import Alias, Uid, Vmr
 
-_BASE32 = "abcdefghjkmnpqrstvwxyz0123456789"
-"""No i, l, o, u: nobody has to ask which letter it was, and no words form by accident."""
+_LETTERS = Base32(PLAIN)
 ALIAS_CHARS = 10
 MARKER_VERSION = "mk1"
 
 
-def derive(secret: str, uid: Uid, occurrence: int | None, attempt: int, bridge: str, vmr: VmrConfig) -> Vmr:
-    """The VMR of a meeting (occurrence None: of the single meeting or the whole series)."""
-    scope = "series" if occurrence is None else str(occurrence)
-    message = f"vmr|{uid}|{scope}|{attempt}".encode("utf-8", "surrogatepass")
-    digest = hmac.digest(secret.encode(), message, hashlib.sha512)
-    number = int.from_bytes(digest[:8], "big")
-    letters = []
-    for _ in range(ALIAS_CHARS):
-        number, index = divmod(number, 32)
-        letters.append(_BASE32[index])
+class Scope(Struct, frozen=True, gc=False):
+    """What a VMR is for: a single meeting or whole series (`occurrence_s` None), or one occurrence of a series."""
+
+    uid: Uid
+    occurrence_s: int | None = None
+
+
+_ZERO = ord("0")
+_DOUBLED = bytes(
+    (2 * (char - _ZERO) - (9 if char - _ZERO > 4 else 0)) if 0 <= char - _ZERO <= 9 else 0
+    for char in range(256)
+)
+"""A digit's character → the digits of its double added up."""
+
+
+def derive(config: Config, scope: Scope, bridge: str, attempt: int = 0) -> Vmr:
+    """The VMR of a scope on a bridge; the same for ever, as long as the cluster keeps its secret."""
+    vmr = config.vmr
+    place = "series" if scope.occurrence_s is None else str(scope.occurrence_s)
+    message = f"vmr|{scope.uid}|{place}|{attempt}".encode("utf-8", "surrogatepass")
+    digest = hmac.digest(config.cluster.secret.encode(), message, hashlib.sha512)
     body = str(int.from_bytes(digest[8:24], "big") % 10 ** (vmr.numeric_digits - 1)).zfill(
         vmr.numeric_digits - 1
     )
     pin = str(int.from_bytes(digest[24:40], "big") % 10**vmr.pin_digits).zfill(vmr.pin_digits)
-    alias = Alias(vmr.prefix + "".join(letters))
+    alias = Alias(vmr.prefix + _LETTERS.text(int.from_bytes(digest[:8], "big"), ALIAS_CHARS))
     return Vmr(alias, body + luhn_digit(body), pin, bridge, attempt)
 
 
 def luhn_digit(digits: str) -> str:
     """The check digit of ISO/IEC 7812-1 annex B for a string of digits."""
-    total = 0
-    for place, char in enumerate(reversed(digits)):
-        value = int(char) * (2 if place % 2 == 0 else 1)
-        total += value - 9 if value > 9 else value
+    ascii_digits = digits.encode("ascii")
+    doubled = ascii_digits[::-2].translate(_DOUBLED)
+    plain = ascii_digits[-2::-2]
+    total = sum(doubled) + sum(plain) - _ZERO * len(plain)
     return str(-total % 10)
 
 

@@ -251,11 +251,12 @@ class _AliasTurn:
     async def __aenter__(self) -> None:
         self._users[self._alias] = self._users.get(self._alias, 0) + 1
         lock = self._locks.setdefault(self._alias, asyncio.Lock())
+        taken = False
         try:
-            await lock.acquire()
-        except BaseException:
-            self._leave()
-            raise
+            taken = await lock.acquire()
+        finally:
+            if not taken:
+                self._leave()
 
     async def __aexit__(self, *_: object) -> None:
         self._locks[self._alias].release()

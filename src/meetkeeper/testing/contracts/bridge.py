@@ -11,10 +11,10 @@ from typing import Protocol
 
 import pytest
 
-from meetkeeper.core.configuration import VmrConfig
+from meetkeeper.core.configuration import ClusterConfig, Config, VmrConfig
 from meetkeeper.core.effects import Phase
 from meetkeeper.core.errors import Unavailable
-from meetkeeper.core.vmr import derive, marker
+from meetkeeper.core.vmr import Scope, derive, marker
 from meetkeeper.core.words import Alias, Uid, Vmr
 from meetkeeper.ports.bridge import AliasTaken, Bridge, Ensured, WantedVmr
 
@@ -83,7 +83,9 @@ def in_phase(wanted: WantedVmr, phase: Phase) -> WantedVmr:
 
 
 def _derived(name: str) -> Vmr:
-    return derive(SECRET, Uid(name), None, 0, "bridge", VmrConfig(prefix="mk-"))
+    return derive(
+        Config(cluster=ClusterConfig(secret=SECRET), vmr=VmrConfig(prefix="mk-")), Scope(Uid(name)), "bridge"
+    )
 
 
 class DoorContract:
@@ -161,6 +163,14 @@ class BridgeContract(DoorContract):
         await venue.bridge.retire(alias)
         assert alias not in {vmr.alias for vmr in await venue.bridge.survey()}
         assert await venue.is_occupied(alias)
+
+    async def test_the_survey_knows_the_phase(self, venue: Venue) -> None:
+        """A bridge that tells phases in its survey tells the one that was ensured last, through all of them."""
+        for phase in (Phase.BOOKED, Phase.OPEN, Phase.CLOSED, Phase.OPEN, Phase.BOOKED):
+            wanted = wanted_vmr("phases", phase)
+            await venue.bridge.ensure(wanted)
+            [found] = [vmr for vmr in await venue.bridge.survey() if vmr.alias == wanted.alias]
+            assert found.phase in (phase, None)
 
     async def test_booked_keeps_everybody_out(self, venue: Venue) -> None:
         """Before the start the room is there and even the right PIN does not open it."""
