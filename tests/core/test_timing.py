@@ -1,0 +1,129 @@
+"""A meeting's clock: opened in its window and once, warned, ended, forgotten; found late it catches up at once."""
+
+import msgspec
+
+from meetkeeper.core.commands import Amend
+from meetkeeper.core.configuration import TimeConfig
+from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
+from meetkeeper.core.words import Step
+from tests.core.keeper_kit import HOUR_S, NOW_S, PER, Keeper, configured, effects_of, keys_of
+
+START_S = NOW_S + HOUR_S
+END_S = NOW_S + 2 * HOUR_S
+EARLY = configured(time=TimeConfig(open_before_s=600))
+
+
+def test_a_meeting_lives_by_its_clock() -> None:
+    """Provisioned, verified, opened, warned and ended, each at its time and each once."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    assert keeper.step_of(meeting) is Step.PROVISIONED
+    assert keeper.tick(START_S - 901).empty
+    verifying = f"vmr/{keeper.vmr(meeting).alias}/booked/verify-{START_S}"
+    assert keys_of(keeper.tick(START_S - 900)) == [verifying]
+    assert keeper.tick(START_S - 1).empty
+    opening = keeper.tick(START_S)
+    assert [effect.phase for effect in effects_of(opening, EnsureVmr) if isinstance(effect, EnsureVmr)] == [
+        Phase.OPEN
+    ]
+    assert keeper.step_of(meeting) is Step.LIVE
+    assert keeper.tick(END_S - 301).empty
+    keeper.tick(END_S - 300)
+    assert keeper.step_of(meeting) is Step.ENDING
+    assert keeper.tick(END_S - 1).empty
+    keeper.tick(END_S)
+    assert keeper.step_of(meeting) is Step.ENDED
+    assert keeper.tick(END_S + 1).empty
+
+
+def test_a_meeting_found_late_is_opened_at_once() -> None:
+    """Inside its window a late meeting is live after the very next look at the clock, and noted as late."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    plan = keeper.tick(START_S + 1_000)
+    assert keeper.step_of(meeting) is Step.LIVE
+    assert [note.code for note in plan.notes] == ["meeting.late"]
+
+
+def test_a_missed_meeting_is_never_opened() -> None:
+    """After its end a meeting that was never opened is ended, noted as missed, and its VMR retired."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    plan = keeper.tick(END_S)
+    assert keeper.step_of(meeting) is Step.ENDED
+    assert [note.code for note in plan.notes] == ["meeting.missed"]
+    assert not effects_of(plan, EnsureVmr)
+    assert [row.again_at_s for row in keeper.open_effects(RetireVmr)] == [END_S + 900]
+
+
+def test_a_meeting_found_after_its_end_is_ended_at_once() -> None:
+    """A running meeting whose warning and end were both missed takes one step, not two."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(START_S)
+    keeper.tick(END_S + 60)
+    assert keeper.step_of(meeting) is Step.ENDED
+
+
+def test_an_edit_before_the_start_leaves_an_open_meeting_open() -> None:
+    """Who is let in early stays in when somebody edits the invitees before the start."""
+    keeper = Keeper(EARLY)
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(START_S - 600)
+    assert keeper.step_of(meeting) is Step.LIVE
+    plan = keeper.do(Amend(id=meeting, invitees=(PER, PER))).plan
+    assert keeper.step_of(meeting) is Step.LIVE
+    assert not effects_of(plan, EnsureVmr)
+
+
+def test_a_running_meeting_that_is_moved_ahead_closes_and_waits() -> None:
+    """Moved beyond its opening time, the door closes, and opens again at the new time."""
+    keeper = Keeper(EARLY)
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(START_S)
+    later_s = START_S + 5 * HOUR_S
+    plan = keeper.do(Amend(id=meeting, start_s=later_s, end_s=later_s + HOUR_S)).plan
+    assert keeper.step_of(meeting) is Step.PROVISIONED
+    assert [effect.phase for effect in effects_of(plan, EnsureVmr) if isinstance(effect, EnsureVmr)] == [
+        Phase.CLOSED
+    ]
+    keeper.tick_through(later_s - 601)
+    assert keeper.step_of(meeting) is Step.PROVISIONED
+    keeper.tick_through(later_s - 600)
+    assert keeper.step_of(meeting) is Step.LIVE
+
+
+def test_an_ending_meeting_that_is_extended_is_live_again() -> None:
+    """Extended after the warning, a meeting runs on, is warned again and ends at its new end."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(END_S - 300)
+    keeper.do(Amend(id=meeting, end_s=END_S + HOUR_S))
+    assert keeper.step_of(meeting) is Step.LIVE
+    keeper.tick_through(END_S + HOUR_S - 300)
+    assert keeper.step_of(meeting) is Step.ENDING
+    keeper.tick_through(END_S + HOUR_S)
+    assert keeper.step_of(meeting) is Step.ENDED
+
+
+def test_an_ended_meeting_is_forgotten_in_time() -> None:
+    """After `keep_days` nothing of a meeting is left in any index."""
+    keeper = Keeper(configured(time=TimeConfig(keep_days=1)))
+    meeting = keeper.book()
+    kept = msgspec.structs.astuple(keeper.state.meetings[meeting])
+    assert kept[0] == meeting
+    keeper.tick_through(END_S)
+    keeper.tick_through(END_S + 86_399)
+    assert meeting in keeper.state.meetings
+    keeper.tick_through(END_S + 86_400)
+    assert not keeper.state.meetings
+    assert not keeper.state.by_alias
+    assert not keeper.state.numeric_ids
+    assert not keeper.state.live_at_s
