@@ -1,0 +1,648 @@
+"""Promises as small judges: each looks at what happens in a simulated world and raises when its promise is broken.
+
+A judge keeps its own books from what it sees and trusts no index of the state it judges. What was decided and not kept
+when a server died never happened: every judge forgets it when the next server has read its home (`Booted`).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from meetkeeper.core.changes import (
+    Change,
+    CookieKept,
+    EffectMoved,
+    ItemForgotten,
+    MeetingForgotten,
+    MeetingKept,
+    MeetingStepped,
+    SeriesKept,
+)
+from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake, Resend
+from meetkeeper.core.effects import Phase
+from meetkeeper.core.events import PageSeen
+from meetkeeper.core.state import Kept as Row
+from meetkeeper.core.state import Series, State, Status
+from meetkeeper.core.words import (
+    OPEN_STEPS,
+    RUNNING_STEPS,
+    Alias,
+    EffectKey,
+    Meeting,
+    MeetingId,
+    RoomId,
+    Step,
+    Uid,
+    Vmr,
+)
+from meetkeeper.engine.node import touched_effects
+from meetkeeper.testing.world import happenings as seen
+from meetkeeper.testing.world.happenings import Violation
+
+_decode_meeting = msgspec.json.Decoder(Meeting).decode
+_decode_series = msgspec.json.Decoder(Series).decode
+
+
+class NothingLost:
+    """P1: what was kept is found again after every crash, and with it everything that was acknowledged."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[int, str] = {}
+        self._kept_seq = 0
+        self._answered: dict[MeetingId, tuple[int, int]] = {}
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Remember the chain."""
+        self._hashes[happening.position.seq] = happening.position.hash
+
+    def on_kept(self, happening: seen.Kept) -> None:
+        """From here on it must be found."""
+        self._kept_seq = happening.position.seq
+
+    def on_answered(self, happening: seen.Answered) -> None:
+        """An acknowledged change must be found too."""
+        if happening.seq > self._kept_seq:
+            raise Violation(
+                f"{happening.command} was answered at seq {happening.seq}, kept is {self._kept_seq}"
+            )
+        if isinstance(happening.answer, str) and isinstance(happening.command, Book | Amend | Cancel):
+            meeting = happening.state.meeting(MeetingId(happening.answer))
+            if meeting is not None:
+                self._answered[meeting.id] = (happening.seq, meeting.revision)
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """Everything kept is there, byte for byte."""
+        position = happening.database.position
+        if position.seq < self._kept_seq:
+            raise Violation(f"seq {self._kept_seq} was kept, {position.seq} was found")
+        known = self._hashes.get(position.seq)
+        if known is not None and known != position.hash:
+            raise Violation(f"seq {position.seq} was found with another history")
+        for seq in [seq for seq in self._hashes if seq > position.seq]:
+            del self._hashes[seq]
+        self._hashes[position.seq] = position.hash
+        self._kept_seq = position.seq
+        self._acknowledged(happening.database.state)
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Everybody knows that it is gone."""
+        self._hashes.clear()
+        self._kept_seq = 0
+        self._answered.clear()
+
+    def on_ended(self, happening: seen.Ended) -> None:
+        """Nothing was lost on the way either."""
+        self._acknowledged(happening.state)
+
+    def _acknowledged(self, state: State) -> None:
+        for meeting_id, (seq, revision) in self._answered.items():
+            meeting = state.meeting(meeting_id)
+            if meeting is not None and meeting.revision < revision:
+                raise Violation(f"{meeting_id} was acknowledged at revision {revision} with seq {seq}")
+
+
+class KeptThenSpoken:
+    """P1: no call, mail or write leaves before the frame it rests on is kept, nor shows what is not kept yet.
+
+    `_rows` are the meetings by kept frames alone.
+    """
+
+    def __init__(self) -> None:
+        self._keys: set[EffectKey] = set()
+        self._sending: set[EffectKey] = set()
+        self._rows: dict[MeetingId, Row] = {}
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """What was found is kept."""
+        state = happening.database.state
+        self._keys = set(state.outbox)
+        self._rows = dict(state.meetings)
+        self._sending.clear()
+
+    def on_kept(self, happening: seen.Kept) -> None:
+        """These may be spoken of."""
+        for frame in happening.frames:
+            self._keys.update(touched_effects(frame.plan))
+            for change in frame.plan.changes:
+                self._keep(change)
+
+    def _keep(self, change: Change) -> None:
+        match change:
+            case EffectMoved() if change.status is Status.SENDING:
+                self._sending.add(change.key)
+            case EffectMoved():
+                self._sending.discard(change.key)
+            case MeetingKept():
+                self._rows[change.id] = Row(
+                    change.id,
+                    change.start_s,
+                    change.end_s,
+                    change.rooms,
+                    change.step,
+                    bytes(change.body),
+                    change.alias,
+                    change.numeric_id,
+                    change.series,
+                )
+            case MeetingStepped() if change.id in self._rows:
+                self._rows[change.id] = msgspec.structs.replace(self._rows[change.id], step=change.step)
+            case MeetingForgotten():
+                self._rows.pop(change.id, None)
+            case _:
+                pass
+
+    def on_called(self, happening: seen.Called) -> None:
+        """A bridge is told kept facts alone."""
+        self._must_be_kept(happening.key)
+        wanted = happening.wanted
+        if wanted is None:
+            return
+        rows = [row for row in self._rows.values() if row.alias == happening.alias]
+        running = any(row.step in RUNNING_STEPS for row in rows)
+        if running is not (wanted.phase is Phase.OPEN):
+            raise Violation(f"{happening.key} makes it {wanted.phase}; running by what is kept: {running}")
+        meetings = [_decode_meeting(row.body) for row in rows]
+        if wanted.pin not in {meeting.vmr.pin for meeting in meetings if meeting.vmr is not None}:
+            raise Violation(f"{happening.key} tells a PIN that is not kept yet")
+        titles = {"Private meeting" if meeting.private else meeting.subject for meeting in meetings}
+        if wanted.title not in titles:
+            raise Violation(f"{happening.key} tells the title {wanted.title!r}, kept are {sorted(titles)}")
+
+    def on_wrote(self, happening: seen.Wrote) -> None:
+        """A calendar is told kept facts alone."""
+        self._must_be_kept(happening.key)
+
+    def on_handed_over(self, happening: seen.HandedOver) -> None:
+        """A mail leaves after "sending" is kept."""
+        if happening.key not in self._sending:
+            raise Violation(f'{happening.key} leaves before its "sending" is kept')
+
+    def _must_be_kept(self, key: EffectKey) -> None:
+        if key not in self._keys:
+            raise Violation(f"{key} is carried out before its frame is kept")
+
+
+class SameDoor:
+    """P4: once somebody was told, URI, numbers and PIN stay; a UID has the same doors in every life of the server."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Vmr] = {}
+        self._derived: dict[tuple[Uid, int | None, int], Alias] = {}
+
+    def on_posted(self, happening: seen.Posted) -> None:
+        """Somebody is told."""
+        told = happening.meeting or happening.series
+        if happening.accepted and told is not None and told.vmr is not None:
+            self._must_stay(_unit_of(happening.meeting, happening.series), told.vmr, tell=True)
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Nobody changes a door behind which people wait."""
+        for change in happening.plan.changes:
+            if type(change) is MeetingKept:
+                if change.alias is None or change.step not in OPEN_STEPS:
+                    continue
+                meeting = _decode_meeting(change.body)
+                shared = meeting.vmr is not None and change.numeric_id is None
+                if meeting.vmr is not None and not shared:
+                    self._must_stay(meeting.id, meeting.vmr)
+                    self._must_be_derived(meeting.uid, meeting.original_start_s, meeting.vmr)
+            elif type(change) is SeriesKept and change.alias is not None:
+                series = _decode_series(change.body)
+                if series.vmr is not None and not series.over:
+                    self._must_stay(series.uid, series.vmr)
+                    self._must_be_derived(series.uid, None, series.vmr)
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """The derived door comes back; one that had been passed over may be free by now."""
+        self._told = {unit: vmr for unit, vmr in self._told.items() if vmr.attempt == 0}
+
+    def _must_stay(self, unit: str, vmr: Vmr, *, tell: bool = False) -> None:
+        known = self._told.get(unit)
+        if known is None:
+            if tell:
+                self._told[unit] = vmr
+        elif (known.alias, known.numeric_id, known.pin) != (vmr.alias, vmr.numeric_id, vmr.pin):
+            raise Violation(f"{unit} was told {known} and is now {vmr}")
+
+    def _must_be_derived(self, uid: Uid, occurrence: int | None, vmr: Vmr) -> None:
+        known = self._derived.setdefault((uid, occurrence, vmr.attempt), vmr.alias)
+        if known != vmr.alias:
+            raise Violation(f"{uid} had alias {known} and now derives {vmr.alias}")
+
+
+class OneDoorEach:
+    """No alias and no number belongs to two, and a buried alias to nobody but its last owner."""
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Look at every door that is given out."""
+        for change in happening.plan.changes:
+            if type(change) is MeetingKept and change.alias is not None and change.step in OPEN_STEPS:
+                self._look(happening, change)
+
+    def _look(self, happening: seen.Decided, change: MeetingKept) -> None:
+        state = happening.state
+        uid = _decode_meeting(change.body).uid
+        buried = state.tombstones.get(change.alias or Alias(""))
+        if buried is not None and buried.uid != uid and buried.until_s > happening.now_s:
+            raise Violation(f"{change.alias} is buried with {buried.uid} and given to {uid}")
+        for other in state.meetings.values():
+            if other.step in OPEN_STEPS and other.id != change.id:
+                same_number = change.numeric_id is not None and other.numeric_id == change.numeric_id
+                if (other.alias == change.alias or same_number) and state.decode(other).uid != uid:
+                    raise Violation(f"{change.id} and {other.id} share {change.alias} or {change.numeric_id}")
+
+
+class MailOnce:
+    """P5: a mail is taken once under its Message-ID; twice only if its fate was unknown and it is to be sent again."""
+
+    def __init__(self, unknown_fate: str) -> None:
+        self._resend = unknown_fate == "resend"
+        self._taken: dict[EffectKey, int] = {}
+        self._passes: dict[EffectKey, int] = {}
+        self._resent: dict[str, int] = {}
+        self._ids: dict[tuple[str, int, str, str], str] = {}
+        self._in_hand: set[EffectKey] = set()
+
+    def on_handed_over(self, happening: seen.HandedOver) -> None:
+        """Until its fate is reported."""
+        self._in_hand.add(happening.key)
+
+    def on_kept(self, happening: seen.Kept) -> None:
+        """Its fate is known for good."""
+        for frame in happening.frames:
+            for change in frame.plan.changes:
+                if type(change) is EffectMoved and change.status is not Status.SENDING:
+                    self._in_hand.discard(change.key)
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Somebody asks for it again."""
+        event = happening.event
+        if isinstance(event, Resend):
+            row = happening.state.meetings.get(event.id)
+            for about in (str(event.id), str(row.series if row is not None else "")):
+                self._resent[about] = self._resent.get(about, 0) + 1
+
+    def on_unclear(self, happening: seen.Unclear) -> None:
+        """Nobody knows."""
+        if self._resend:
+            self._passes[happening.key] = self._passes.get(happening.key, 0) + 1
+
+    def on_died(self, happening: seen.Died) -> None:
+        """What was in hand has an unknown fate."""
+        if self._resend:
+            for key in sorted(self._in_hand):
+                self._passes[key] = self._passes.get(key, 0) + 1
+        self._in_hand.clear()
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Revisions begin anew."""
+        self._taken.clear()
+        self._ids.clear()
+
+    def on_posted(self, happening: seen.Posted) -> None:
+        """Count what is taken."""
+        if not happening.accepted:
+            return
+        effect, key = happening.effect, EffectKey(happening.message_id)
+        about = (str(effect.meeting or effect.series), effect.revision, effect.method, effect.to)
+        if self._ids.setdefault(about, happening.message_id) != happening.message_id:
+            raise Violation(f"{about} went out under {self._ids[about]} and under {happening.message_id}")
+        count = self._taken[key] = self._taken.get(key, 0) + 1
+        if count > 1 + self._passes.get(key, 0) + self._resent.get(about[0], 0):
+            raise Violation(f"{key} was handed over {count} times")
+
+
+class NoDoubleBooking:
+    """A request by API never puts two meetings into one room at once; nor does a series that rolls on."""
+
+    def __init__(self) -> None:
+        self._known: set[MeetingId] = set()
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """What was found is known."""
+        self._known = set(happening.database.state.meetings)
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Look at every meeting the plan puts somewhere."""
+        asked = isinstance(happening.event, Book | Amend)
+        for change in happening.plan.changes:
+            if type(change) is not MeetingKept:
+                continue
+            fresh = change.id not in self._known
+            self._known.add(change.id)
+            if change.step not in OPEN_STEPS:
+                continue
+            if asked or (fresh and _decode_meeting(change.body).origin == "api"):
+                self._look(happening.state, change)
+
+    def _look(self, state: State, change: MeetingKept) -> None:
+        for room_id in change.rooms:
+            room = state.rooms.get(room_id)
+            if room is not None and room.conflicts:
+                continue
+            for other in state.meetings.values():
+                if (
+                    other.id != change.id
+                    and room_id in other.rooms
+                    and other.step in OPEN_STEPS
+                    and other.start_s < change.end_s
+                    and change.start_s < other.end_s
+                ):
+                    raise Violation(f"{room_id} is booked for {change.id} and {other.id} at once")
+
+
+_NEXT = {
+    Step.SCHEDULED: {Step.PROVISIONED, Step.LIVE, Step.ENDED},
+    Step.PROVISIONED: {Step.LIVE, Step.ENDED},
+    Step.LIVE: {Step.ENDING, Step.ENDED},
+    Step.ENDING: {Step.ENDED},
+}
+"""The steps a clock or a bridge may take a meeting by."""
+_CHANGED = {
+    Step.SCHEDULED: {Step.SCHEDULED, Step.CANCELLED},
+    Step.PROVISIONED: {Step.PROVISIONED, Step.CANCELLED},
+    Step.LIVE: {Step.LIVE, Step.PROVISIONED, Step.CANCELLED},
+    Step.ENDING: {Step.ENDING, Step.LIVE, Step.PROVISIONED, Step.CANCELLED},
+    Step.ENDED: {Step.ENDED, Step.SCHEDULED},
+    Step.CANCELLED: {Step.CANCELLED, Step.SCHEDULED},
+}
+"""The steps a change of the meeting itself may put it on."""
+
+
+class OnceInTime:
+    """P3: a meeting is opened inside its window and once; every step follows the one before it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[MeetingId, tuple[Step, int, int]] = {}
+        self._opened: dict[tuple[MeetingId, int], int] = {}
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """What was not kept never happened."""
+        self._rows = {
+            row.id: (row.step, row.start_s, row.end_s) for row in happening.database.state.meetings.values()
+        }
+        seq = happening.database.position.seq
+        self._opened = {key: at for key, at in self._opened.items() if at <= seq}
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Nothing is known any more."""
+        self._opened.clear()
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Follow every step."""
+        for change in happening.plan.changes:
+            if type(change) is MeetingStepped:
+                self._stepped(happening, change)
+            elif type(change) is MeetingKept:
+                self._changed(change)
+
+    def _stepped(self, happening: seen.Decided, change: MeetingStepped) -> None:
+        row = self._rows.get(change.id)
+        if row is None:
+            return
+        before, start_s, end_s = row
+        if change.step not in _NEXT.get(before, set()):
+            raise Violation(f"{change.id} went from {before} to {change.step}")
+        self._rows[change.id] = (change.step, start_s, end_s)
+        if change.step is not Step.LIVE:
+            return
+        opens_s = start_s - happening.state.settings().time.open_before_s
+        if not opens_s <= happening.now_s < end_s:
+            raise Violation(f"{change.id} was opened {happening.now_s - opens_s:.3f} s after its time")
+        if (change.id, start_s) in self._opened:
+            raise Violation(f"{change.id} was opened twice for its start at {start_s}")
+        self._opened[change.id, start_s] = happening.position.seq
+
+    def _changed(self, change: MeetingKept) -> None:
+        row = self._rows.get(change.id)
+        if row is not None:
+            before, start_s, _ = row
+            if change.step not in _CHANGED.get(before, set()):
+                raise Violation(f"{change.id} was changed from {before} to {change.step}")
+            if change.step in (Step.SCHEDULED, Step.CANCELLED) or change.start_s != start_s:
+                self._opened.pop((change.id, start_s), None)
+                self._opened.pop((change.id, change.start_s), None)
+        elif change.step is not Step.SCHEDULED:
+            raise Violation(f"{change.id} began as {change.step}")
+        self._rows[change.id] = (change.step, change.start_s, change.end_s)
+
+
+class OnTime:
+    """P3: after every look at the clock nobody waits whose time has come, and nobody stays whose time is over."""
+
+    def __init__(self) -> None:
+        self._next_s = 0.0
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """Look at everybody again."""
+        self._next_s = 0.0
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Somebody may be due earlier now."""
+        if happening.plan.changes:
+            self._next_s = 0.0
+
+    def on_ticked(self, happening: seen.Ticked) -> None:
+        """Look at every meeting, without any view of what is due; and when the next one wants something."""
+        now_s = happening.now_s
+        if now_s < self._next_s:
+            return
+        opens_before_s = happening.state.settings().time.open_before_s
+        next_s = now_s + 86_400.0
+        for row in happening.state.meetings.values():
+            step = row.step
+            if step is Step.SCHEDULED or step is Step.PROVISIONED:
+                at_s = row.start_s - opens_before_s
+            elif step is Step.LIVE or step is Step.ENDING:
+                at_s = row.end_s
+            else:
+                continue
+            if at_s <= now_s:
+                raise Violation(f"{row.id} is still {step} {now_s - at_s:.3f} s after it was to go on")
+            next_s = min(next_s, at_s)
+        self._next_s = next_s
+
+
+class OneReign:
+    """P2: frames follow each other without a gap, and their epochs never go back; a new life has a new epoch."""
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._seq = 0
+        self._last_life = 0
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """The next frame is of a higher epoch."""
+        self._last_life = max(self._epoch, happening.database.position.epoch)
+        self._seq = happening.database.position.seq
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """A new history."""
+        self._epoch = self._seq = self._last_life = 0
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """One after the other."""
+        position = happening.position
+        if position.seq != self._seq + 1:
+            raise Violation(f"seq {position.seq} after {self._seq}")
+        if position.epoch < self._epoch or position.epoch <= self._last_life:
+            raise Violation(f"epoch {position.epoch} after {self._epoch}, last life {self._last_life}")
+        self._seq, self._epoch = position.seq, position.epoch
+
+
+class OpenForTheRunning:
+    """A bridge is asked to open a VMR for a running meeting alone."""
+
+    def on_called(self, happening: seen.Called) -> None:
+        """Look who runs."""
+        if happening.wanted is None or happening.wanted.phase is not Phase.OPEN:
+            return
+        rows = [row for row in happening.state.meetings.values() if row.alias == happening.alias]
+        if not any(row.step in RUNNING_STEPS for row in rows):
+            raise Violation(f"{happening.alias} is opened although none of its meetings runs")
+
+
+class CookieBehind:
+    """P4: a cookie never runs ahead of what it stands for: it is kept with its page or after it, never before."""
+
+    def __init__(self) -> None:
+        self._seen: dict[RoomId, set[tuple[str, str]]] = {}
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """A plan that moves a cookie has left no item of its page out."""
+        event = happening.event
+        if not isinstance(event, PageSeen):
+            return
+        moved = any(type(change) is CookieKept and change.cookie for change in happening.plan.changes)
+        if not moved:
+            return
+        rows = happening.state.items.get(event.room, {})
+        for item in event.items:
+            row = rows.get(item.href)
+            if row is None or row.fingerprint != item.fingerprint:
+                raise Violation(f"the cookie of {event.room} moved before {item.href} was kept")
+        for href in event.gone:
+            row = rows.get(href)
+            if row is not None and not row.gone:
+                raise Violation(f"the cookie of {event.room} moved before {href} was taken as gone")
+
+
+class BrakeHolds:
+    """Nothing is cancelled past the brake: what a single listing takes away too much of waits for a person."""
+
+    def __init__(self) -> None:
+        self._known: dict[RoomId, set[str]] = {}
+        self._held: dict[tuple[RoomId, str], int] = {}
+
+    def on_booted(self, happening: seen.Booted) -> None:
+        """What was not kept was not seen."""
+        state, seq = happening.database.state, happening.database.position.seq
+        self._known = {
+            room: {href for href, row in rows.items() if not row.gone or row.held}
+            for room, rows in state.items.items()
+        }
+        self._held = {place: at for place, at in self._held.items() if at <= seq}
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Nothing was seen."""
+        self._held.clear()
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Count what vanishes; watch what is held."""
+        event = happening.event
+        for change in happening.plan.changes:
+            if type(change) is ItemForgotten and (change.room, change.href) in self._held:
+                raise Violation(f"{change.href} of {change.room} was dropped past the brake")
+        if isinstance(event, PageSeen):
+            self._page(event, happening)
+        elif isinstance(event, ReleaseBrake):
+            for place in [place for place in self._held if place[0] == event.room]:
+                del self._held[place]
+
+    def _page(self, event: PageSeen, happening: seen.Decided) -> None:
+        known = self._known.setdefault(event.room, set())
+        known.update(item.href for item in event.items)
+        present = {item.href for item in event.items} | (event.listing or set())
+        for href in sorted(present):
+            self._held.pop((event.room, href), None)
+        if event.listing is None:
+            known.difference_update(event.gone)
+            return
+        vanished = known - event.listing
+        brake = happening.state.settings().brake
+        if len(vanished) > brake.items_min and len(vanished) * 100 > brake.percent * len(known):
+            for href in sorted(vanished):
+                self._held.setdefault((event.room, href), happening.position.seq)
+        else:
+            known.difference_update(vanished)
+
+
+Judge = (
+    NothingLost
+    | KeptThenSpoken
+    | SameDoor
+    | OneDoorEach
+    | MailOnce
+    | NoDoubleBooking
+    | OnceInTime
+    | OnTime
+    | OneReign
+    | OpenForTheRunning
+    | CookieBehind
+    | BrakeHolds
+)
+_ON: dict[str, type] = {
+    "on_booted": seen.Booted,
+    "on_died": seen.Died,
+    "on_lost": seen.Lost,
+    "on_decided": seen.Decided,
+    "on_ticked": seen.Ticked,
+    "on_kept": seen.Kept,
+    "on_answered": seen.Answered,
+    "on_called": seen.Called,
+    "on_posted": seen.Posted,
+    "on_handed_over": seen.HandedOver,
+    "on_unclear": seen.Unclear,
+    "on_wrote": seen.Wrote,
+    "on_healed": seen.Healed,
+    "on_ended": seen.Ended,
+}
+
+
+class Checkers:
+    """All of them; each sees what it has a word for."""
+
+    def __init__(self, unknown_fate: str) -> None:
+        judges: tuple[Judge, ...] = (
+            NothingLost(),
+            KeptThenSpoken(),
+            SameDoor(),
+            OneDoorEach(),
+            MailOnce(unknown_fate),
+            NoDoubleBooking(),
+            OnceInTime(),
+            OnTime(),
+            OneReign(),
+            OpenForTheRunning(),
+            CookieBehind(),
+            BrakeHolds(),
+        )
+        self._by_kind: dict[type, list[Callable[[Any], None]]] = {}
+        for judge in judges:
+            for name, kind in _ON.items():
+                look = getattr(judge, name, None)
+                if look is not None:
+                    self._by_kind.setdefault(kind, []).append(look)
+
+    def see(self, happening: seen.Happening) -> None:
+        """Let every judge look. Raises `Violation`."""
+        for look in self._by_kind.get(type(happening), ()):
+            look(happening)
+
+
+def _unit_of(meeting: Meeting | None, series: Series | None) -> str:
+    """Whom a mail is about."""
+    if meeting is not None:
+        return meeting.id
+    return "" if series is None else series.uid

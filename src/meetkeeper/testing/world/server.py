@@ -1,0 +1,436 @@
+"""One life of a server in the world: the real node and store, and around them the shell's rules without asyncio.
+
+It follows `engine.loop`, `engine.poll` and `engine.survey` and uses the rules of `engine.dispatch`: decide, keep, then
+answer and carry out. Waiting is a fiber's, time is the world's, and a crash is the end of every fiber at once.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from heapq import heappop, heappush
+
+from meetkeeper.core import cookie as cookies
+from meetkeeper.core.commands import Command
+from meetkeeper.core.effects import Announce, EnsureVmr, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.errors import MeetkeeperError, Unavailable
+from meetkeeper.core.events import (
+    BridgeSurveyed,
+    Done,
+    EffectReported,
+    EffectStarted,
+    Event,
+    Outcome,
+    PageSeen,
+    ReignStarted,
+    Ticked,
+)
+from meetkeeper.core.keeping import is_needed
+from meetkeeper.core.state import OutboxRow, State
+from meetkeeper.core.words import Alias, EffectKey
+from meetkeeper.engine import dispatch
+from meetkeeper.engine.node import Handled, Node, touched_effects
+from meetkeeper.engine.poll import BACK_OFF_MAX_S
+from meetkeeper.ports.bridge import WantedVmr
+from meetkeeper.ports.calendar import CookieRefused
+from meetkeeper.ports.mailer import FateUnknown
+from meetkeeper.store.database import Database
+from meetkeeper.testing.world import happenings as seen
+from meetkeeper.testing.world.calendars import RoomSource
+from meetkeeper.testing.world.fibers import Answer, Fiber, Pause, Turn, UntilKept
+from meetkeeper.testing.world.outside import Outside, TimedOut
+
+TIME_OUT_S = 10.0
+
+
+class Server:
+    """A process that acts. `alive` is False once it has crashed or dropped its role."""
+
+    def __init__(self, outside: Outside, database: Database) -> None:
+        self.node = Node(database)
+        self.alive = True
+        self.ready = False
+        """True once the reign is kept: only then does anybody listen."""
+        self.failure: MeetkeeperError | None = None
+        self._outside = outside
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+        self._asked: dict[int, Callable[[Answer], None]] = {}
+        self._asked_count = 0
+        self._due: list[tuple[float, EffectKey]] = []
+        self._running: set[EffectKey] = set()
+        self._turns: dict[Alias, deque[Callable[[], None]]] = {}
+        self._flushing = False
+        self._tick_number = 0
+        self._under_way: dict[int, Callable[[], object]] = {}
+        self._way_count = 0
+
+    @property
+    def state(self) -> State:
+        """As decided so far."""
+        return self.node.state
+
+    @property
+    def kept_seq(self) -> int:
+        """The newest frame on disk."""
+        return self.node.database.kept.seq
+
+    # --- life ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open a reign; act once it is kept."""
+        database = self.node.database
+        epoch = database.promised + 1
+        database.open_reign(epoch)
+        self.handle(ReignStarted(epoch, "simulated", "0", "simulated"))
+        self._when_kept(self.node.applied_seq, self._begin)
+
+    def _begin(self) -> None:
+        self.ready = True
+        self._offer(list(self.state.outbox))
+        for source in self._outside.sources(self.state):
+            self.spawn(self._follow_calendar(source))
+        for bridge in self.state.settings().bridges:
+            self.spawn(self._follow_bridge(bridge.id))
+        self._tick_in(0.0)
+
+    def die(self) -> None:
+        """The process is gone. What was under way to a neighbour may arrive all the same."""
+        if not self.alive:
+            return
+        self.alive = False
+        for arrive in list(self._under_way.values()):
+            if self._outside.chance(0.5):
+                try:
+                    arrive()
+                except (MeetkeeperError, FateUnknown):
+                    continue
+        asked = list(self._asked.values())
+        self._asked.clear()
+        for tell in asked:
+            tell(Unavailable("gone", "The connection broke."))
+
+    def _fail(self, error: MeetkeeperError) -> None:
+        """The disk has failed: the role is dropped and the process exits."""
+        self.failure = error
+        self._outside.failed(self, error)
+
+    # --- the front door -----------------------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> Handled:
+        """Decide now; the disk is woken when there is something to keep."""
+        now_s = self._now_s()
+        try:
+            handled = self.node.handle(event, now_s)
+        except MeetkeeperError as error:
+            if isinstance(event, Command):
+                raise
+            raise seen.Violation(f"an event that is no command was refused: {error}") from error
+        if not handled.decision.plan.empty:
+            self._outside.happened(
+                seen.Decided(event, handled.decision.plan, self.node.database.position, self.state, now_s)
+            )
+            self._wake()
+        return handled
+
+    def submit(self, command: Command, tell: Callable[[Answer], None]) -> None:
+        """Ask something; the answer comes once what it rests on is on disk."""
+        self._asked_count += 1
+        number = self._asked_count
+        self._asked[number] = tell
+        answer: Answer
+        try:
+            handled = self.handle(command)
+        except MeetkeeperError as refused:
+            answer, seq = refused, self.node.applied_seq
+        else:
+            answer, seq = handled.decision.answer, handled.seq
+        self._when_kept(seq, lambda: self._answer(number, command, answer, seq))
+
+    def _answer(self, number: int, command: Command, answer: Answer, seq: int) -> None:
+        tell = self._asked.pop(number, None)
+        if tell is not None:
+            self._outside.happened(seen.Answered(command, answer, seq, self.state))
+            tell(answer)
+
+    # --- the disk --------------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._flushing:
+            return
+        batch = self.node.database.take_batch()
+        if batch is None:
+            return
+        self._flushing = True
+
+        def flushed() -> None:
+            if not self.alive:
+                return
+            self._flushing = False
+            try:
+                position = self.node.database.flush(batch)
+            except MeetkeeperError as error:
+                self._fail(error)
+                return
+            self._on_kept(position.seq)
+
+        self._outside.at(self._outside.flush_s(), flushed)
+
+    def _on_kept(self, seq: int) -> None:
+        frames = self.node.kept_until(seq)
+        self._outside.happened(seen.Kept(frames, self.node.database.kept))
+        waiting = self._waiting
+        while self.alive and waiting and waiting[0][0] <= seq:
+            waiting.popleft()[1]()
+        for frame in frames:
+            self._offer(touched_effects(frame.plan))
+        self._wake()
+        self._pump()
+        self._tick_in(0.0)
+
+    def _when_kept(self, seq: int, then: Callable[[], None]) -> None:
+        if seq <= self.kept_seq:
+            then()
+        else:
+            self._waiting.append((seq, then))
+
+    # --- the clock -------------------------------------------------------------------------------------------------
+
+    def _now_s(self) -> float:
+        return self._outside.clock.now_s()
+
+    def _tick_in(self, delay_s: float) -> None:
+        self._tick_number += 1
+        number = self._tick_number
+        self._outside.at(delay_s, lambda: self._tick(number))
+
+    def _tick(self, number: int) -> None:
+        if not self.alive or number != self._tick_number:
+            return
+        handled = self.handle(Ticked())
+        self._outside.happened(seen.Ticked(self.state, self._now_s()))
+        self._pump()
+        if number == self._tick_number:
+            self._tick_in(0.001 if not handled.decision.plan.empty else self._idle_s())
+
+    def _idle_s(self) -> float:
+        now_s = self._now_s()
+        wake_s = min(now_s + self._outside.tick_s, self.state.due.next_s(now_s))
+        if self._due:
+            wake_s = min(wake_s, self._due[0][0])
+        if self.state.unsettled:
+            wake_s = min(wake_s, *self.state.unsettled.values())
+        return max(0.001, wake_s - now_s)
+
+    # --- fibers ----------------------------------------------------------------------------------------------------
+
+    def spawn(self, fiber: Fiber[None]) -> None:
+        """Let it run until it has to wait, and on from there when it may."""
+        while self.alive:
+            try:
+                wait = next(fiber)
+            except (StopIteration, MeetkeeperError):
+                return
+            match wait:
+                case Pause():
+                    self._outside.at(wait.s, lambda: self.spawn(fiber))
+                    return
+                case UntilKept():
+                    if wait.seq > self.kept_seq:
+                        self._waiting.append((wait.seq, lambda: self.spawn(fiber)))
+                        return
+                case Turn():
+                    queue = self._turns.get(wait.alias)
+                    if queue is not None:
+                        queue.append(lambda: self.spawn(fiber))
+                        return
+                    self._turns[wait.alias] = deque()
+
+    def _leave(self, alias: Alias) -> None:
+        queue = self._turns[alias]
+        if queue:
+            self._outside.at(0.0, queue.popleft())
+        else:
+            del self._turns[alias]
+
+    def _travel(self, one_way_s: float, arrive: Callable[[], object]) -> Fiber[None]:
+        """A request on its way: if the server dies meanwhile, it may arrive all the same."""
+        self._way_count += 1
+        number = self._way_count
+        self._under_way[number] = arrive
+        yield Pause(one_way_s)
+        del self._under_way[number]
+
+    # --- effects, by the rules of engine.dispatch ---------------------------------------------------------------------
+
+    def _offer(self, keys: list[EffectKey]) -> None:
+        outbox = self.state.outbox
+        for key in keys:
+            row = outbox.get(key)
+            if row is not None and row.status in dispatch.TO_DO:
+                heappush(self._due, (row.again_at_s, key))
+
+    def _pump(self) -> None:
+        now_s = self._now_s()
+        while self.alive and self._due and self._due[0][0] <= now_s:
+            _, key = heappop(self._due)
+            row = self.state.outbox.get(key)
+            if row is None or key in self._running or row.status not in dispatch.TO_DO:
+                continue
+            if row.again_at_s > now_s:
+                heappush(self._due, (row.again_at_s, key))
+                continue
+            if isinstance(row.effect, Announce):
+                self.handle(EffectReported(key, Done()))
+                continue
+            self._running.add(key)
+            self.spawn(self._carry_out(key, row))
+
+    def _carry_out(self, key: EffectKey, row: OutboxRow) -> Fiber[None]:
+        outcome: Outcome | None
+        try:
+            outcome = yield from self._outcome(key, row)
+        except (MeetkeeperError, FateUnknown) as trouble:
+            outcome = dispatch.outcome_of(trouble)
+        self._running.discard(key)
+        if outcome is not None:
+            self.handle(EffectReported(key, outcome))
+
+    def _outcome(self, key: EffectKey, row: OutboxRow) -> Fiber[Outcome | None]:
+        match row.effect:
+            case EnsureVmr():
+                return (yield from self._ensure(key, row.effect))
+            case RetireVmr():
+                return (yield from self._retire(key, row.effect))
+            case SendMail():
+                return (yield from self._send(key, row.effect))
+            case WriteItem():
+                return (yield from self._write(key, row.effect))
+            case Announce():
+                return Done()
+
+    def _ensure(self, key: EffectKey, effect: EnsureVmr) -> Fiber[Outcome]:
+        bridge_id = dispatch.bridge_of(self.state, effect.alias)
+        if bridge_id is None:
+            return dispatch.UNNEEDED
+        bridge = self._outside.bridge(bridge_id)
+        yield Turn(effect.alias)
+        try:
+            wanted = None
+            while (asked := dispatch.wanted_vmr(self.state, effect.alias, effect.phase)) != wanted:
+                wanted = asked
+                yield UntilKept(self.node.applied_seq)
+            if wanted is None:
+                return dispatch.UNNEEDED
+            self._called(key, effect, wanted)
+            arrive = partial(bridge.ensure, wanted)
+            yield from self._travel(bridge.one_way_s(), arrive)
+            answer = arrive()
+            yield Pause(bridge.one_way_s())
+            return dispatch.ensured(effect.alias, answer)
+        except TimedOut as lost:
+            yield Pause(TIME_OUT_S)
+            raise lost.error from None
+        finally:
+            if self.alive:
+                self._leave(effect.alias)
+
+    def _retire(self, key: EffectKey, effect: RetireVmr) -> Fiber[Outcome]:
+        bridge = self._outside.bridge(effect.bridge)
+        yield Turn(effect.alias)
+        try:
+            yield UntilKept(self.node.applied_seq)
+            if is_needed(self.state, effect.alias, self._now_s()):
+                return Done("a meeting needs it again")
+            self._called(key, effect, None)
+            arrive = partial(bridge.retire, effect.alias)
+            yield from self._travel(bridge.one_way_s(), arrive)
+            arrive()
+            yield Pause(bridge.one_way_s())
+            return Done("taken off the bridge")
+        except TimedOut as lost:
+            yield Pause(TIME_OUT_S)
+            raise lost.error from None
+        finally:
+            if self.alive:
+                self._leave(effect.alias)
+
+    def _called(self, key: EffectKey, effect: EnsureVmr | RetireVmr, wanted: WantedVmr | None) -> None:
+        self._outside.happened(seen.Called(key, effect.alias, wanted, self.state))
+
+    def _send(self, key: EffectKey, effect: SendMail) -> Fiber[Outcome | None]:
+        found = dispatch.told_by(self.state, effect)
+        if isinstance(found, Done):
+            return found
+        meeting, series = found
+        handled = self.handle(EffectStarted(key))
+        yield UntilKept(handled.seq)
+        if not dispatch.may_hand_over(self.state, key):
+            return None
+        post = self._outside.post
+        self._outside.happened(seen.HandedOver(key))
+        arrive = partial(post.take, key, effect, meeting, series)
+        yield from self._travel(post.one_way_s(), arrive)
+        said = arrive()
+        yield Pause(post.one_way_s())
+        return Done(said)
+
+    def _write(self, key: EffectKey, effect: WriteItem) -> Fiber[Outcome]:
+        source = self._outside.source(self.state, effect.room)
+        if source is None:
+            return Done("the room has no calendar any more")
+        found = dispatch.written_by(self.state, effect)
+        if isinstance(found, Done):
+            return found
+        meeting, series = found
+        uid = dispatch.uid_of(meeting, series)
+        self._outside.happened(seen.Wrote(key, effect.room))
+        write = partial(source.write, meeting, series)
+        arrive = partial(source.remove, uid) if effect.remove else write
+        yield from self._travel(source.one_way_s(), arrive)
+        arrive()
+        yield Pause(source.one_way_s())
+        return Done("removed" if effect.remove else "written")
+
+    # --- looking outside, as engine.poll and engine.survey do ---------------------------------------------------------
+
+    def _follow_calendar(self, source: RoomSource) -> Fiber[None]:
+        failures = 0
+        yield Pause(source.first_s())
+        while True:
+            pause_s = source.poll_s
+            try:
+                yield from self._pass(source)
+                failures = 0
+            except MeetkeeperError as trouble:
+                failures += 1
+                backed_off_s = source.poll_s * 2.0 ** min(failures - 1, 10)
+                pause_s = min(max(source.poll_s, backed_off_s), BACK_OFF_MAX_S)
+                if isinstance(trouble, Unavailable):
+                    pause_s = max(pause_s, trouble.retry_after_s)
+            yield Pause(pause_s)
+
+    def _pass(self, source: RoomSource) -> Fiber[None]:
+        envelope = self.state.cookies.get(source.room, "")
+        mark = cookies.unseal(source.room, source.name, envelope)
+        try:
+            yield from self._read(source, mark or "")
+        except CookieRefused:
+            yield from self._read(source, "")
+
+    def _read(self, source: RoomSource, mark: str) -> Fiber[None]:
+        for page in source.changes(mark):
+            yield Pause(source.one_way_s())
+            sealed = None if page.cookie is None else cookies.seal(source.room, source.name, page.cookie)
+            event = PageSeen(source.room, page.items, page.gone, sealed, page.listing, page.problems)
+            handled = self.handle(event)
+            yield UntilKept(handled.seq)
+
+    def _follow_bridge(self, bridge_id: str) -> Fiber[None]:
+        bridge = self._outside.bridge(bridge_id)
+        while True:
+            try:
+                found = bridge.survey()
+                yield Pause(2 * bridge.one_way_s())
+                self.handle(BridgeSurveyed(bridge_id, {one.alias: one.marker for one in found}))
+            except (MeetkeeperError, TimedOut):
+                pass
+            yield Pause(self._outside.survey_s)
