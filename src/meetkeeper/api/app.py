@@ -21,8 +21,9 @@ from meetkeeper.api.desk import Desk, make_desk
 from meetkeeper.api.gate import Gate
 from meetkeeper.api.guards import guard
 from meetkeeper.api.hot import PATH, HotBooking
+from meetkeeper.api.openapi import read_openapi
 from meetkeeper.api.problems import FieldError, Invalid, Problem
-from meetkeeper.api.routes import meetings
+from meetkeeper.api.routes import every, health
 from meetkeeper.api.validation import BODY_BYTES_MAX
 from meetkeeper.api.views import API
 from meetkeeper.core.errors import MeetkeeperError, OurMistake
@@ -96,7 +97,11 @@ class Front:
 
 def _framework(desk: Desk, more: Sequence[ControllerRouterHandler]) -> Litestar:
     return Litestar(
-        route_handlers=[Router(API, route_handlers=[meetings.router]), *more],
+        route_handlers=[
+            Router(API, route_handlers=[*every.under_api(), read_openapi]),
+            health.router(),
+            *more,
+        ],
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},
         exception_handlers={
             MeetkeeperError: _told,

@@ -15,7 +15,6 @@ RoomName = Annotated[
 Moment = Annotated[
     str,
     Meta(
-        min_length=13,
         max_length=40,
         description="ISO 8601 date and time, with an offset or as a wall time in `time_zone`",
         examples=["2027-03-01T09:30", "2027-03-01T09:30:00+01:00"],

@@ -11,6 +11,7 @@ from math import ceil
 import msgspec
 from msgspec import Struct
 
+from meetkeeper.api.moments import iso_utc
 from meetkeeper.core.errors import (
     Corrupt,
     MeetkeeperError,
@@ -148,6 +149,14 @@ def _title(status: int) -> str:
 
 
 def _conflicts(value: object) -> tuple[dict[str, object], ...]:
+    """The meetings in the way, their instants spelled out."""
     if not isinstance(value, list | tuple):
         return ()
-    return tuple(one if isinstance(one, dict) else {"id": str(one)} for one in value)
+    return tuple(_spelled(one) for one in value if isinstance(one, dict))
+
+
+def _spelled(row: dict[str, object]) -> dict[str, object]:
+    return {
+        name.removesuffix("_s"): iso_utc(one) if name.endswith("_s") and isinstance(one, int | float) else one
+        for name, one in row.items()
+    }

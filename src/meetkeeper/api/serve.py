@@ -18,6 +18,16 @@ IDLE_S = 75
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so."""
+        await super().startup(sockets)
+        if self.started and self._ready is not None:
+            self._ready()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the process."""
@@ -62,14 +72,10 @@ async def serve(
         timeout_keep_alive=IDLE_S,
         ws="none",
     )
-    server = _Server(config)
+    server = _Server(config, ready)
     serving = asyncio.create_task(server.serve(sockets=[sock]), name="http")
     stopping = asyncio.create_task(front.desk.gate.stop.wait(), name="http.stop")
     try:
-        while ready is not None and not server.started and not serving.done():
-            await asyncio.sleep(0.01)
-        if ready is not None and server.started:
-            ready()
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
         stopping.cancel()

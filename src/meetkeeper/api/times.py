@@ -4,9 +4,23 @@ import functools
 import zoneinfo
 from datetime import UTC, datetime, timedelta
 
+from meetkeeper.api.moments import iso_utc
 from meetkeeper.api.validation import did_you_mean, nearest
 from meetkeeper.core.words import DURATION_MAX_S, START_MAX_S, START_MIN_S
 
+__all__ = [
+    "WrongTime",
+    "bound_s",
+    "check_span",
+    "check_start",
+    "day_span_s",
+    "display_zone",
+    "instant_s",
+    "iso",
+    "iso_utc",
+    "zone",
+    "zone_names",
+]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -85,11 +99,6 @@ def check_span(start_s: int, end_s: int) -> None:
 def iso(at_s: float, in_zone: zoneinfo.ZoneInfo) -> str:
     """ISO 8601 with offset, to the second."""
     return datetime.fromtimestamp(int(at_s), in_zone).isoformat()
-
-
-def iso_utc(at_s: float) -> str:
-    """ISO 8601 in UTC, to the second, with the `Z` people read fastest."""
-    return datetime.fromtimestamp(int(at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def display_zone(*names: str) -> zoneinfo.ZoneInfo:

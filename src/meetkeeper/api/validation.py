@@ -7,7 +7,8 @@ sent three wrong fields learns of three. Unknown fields are refused and the near
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -53,17 +54,20 @@ def decode(body: bytes, model: type[T]) -> T:
     except msgspec.ValidationError as error:
         raise explain(body, model, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise TheirMistake(
-            "malformed-json", f"The body is not JSON: {error}. Send one JSON object in UTF-8."
-        ) from None
+        raise malformed(error) from None
 
 
-def explain(body: bytes, model: type[Any], first: msgspec.ValidationError) -> Invalid:
-    """Everything wrong with a body that is JSON but not this record."""
+def malformed(error: Exception) -> TheirMistake:
+    """The refusal of a body that is no JSON."""
+    return TheirMistake("malformed-json", f"The body is not JSON: {error}. Send one JSON object in UTF-8.")
+
+
+def explain(body: bytes, model: type[Any], first: msgspec.ValidationError) -> TheirMistake:
+    """Everything wrong with a body that is not this record."""
     try:
         value = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return Invalid([FieldError("", _plain(str(first)))])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return malformed(error)
     errors = list(_struct_errors(value, model, ""))
     return Invalid(errors[:ERRORS_MAX] or [_field_error("", str(first))])
 
@@ -99,10 +103,10 @@ def _value_errors(value: object, kind: Any, path: str) -> Iterable[FieldError]:
     try:
         msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        item = _item_of(kind)
+        item, record = _item_of(kind), _record_of(kind)
         inner: list[FieldError] = []
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            inner = list(_struct_errors(value, kind, path))
+        if record is not None and isinstance(value, dict):
+            inner = list(_struct_errors(value, record, path))
         elif item is not None and isinstance(value, list):
             for index, one in enumerate(value):
                 inner += _value_errors(one, item, f"{path}[{index}]")
@@ -112,11 +116,26 @@ def _value_errors(value: object, kind: Any, path: str) -> Iterable[FieldError]:
             yield _field_error(path, str(error))
 
 
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """The types a union allows, bounds taken off; one type is a union of itself."""
+    if hasattr(kind, "__metadata__"):
+        kind = get_args(kind)[0]
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return tuple(choice for one in get_args(kind) for choice in _choices(one))
+    return (kind,)
+
+
 def _item_of(kind: Any) -> Any:
     """The type of a list's items; None when it is not a list."""
-    if get_origin(kind) is not None and hasattr(kind, "__metadata__"):
-        kind = get_args(kind)[0]
-    return get_args(kind)[0] if get_origin(kind) in (tuple, list) else None
+    return next((get_args(one)[0] for one in _choices(kind) if get_origin(one) in (tuple, list)), None)
+
+
+def _record_of(kind: Any) -> type[msgspec.Struct] | None:
+    """The record this may be; None when it can't be one."""
+    for one in _choices(kind):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one
+    return None
 
 
 def _field_error(path: str, message: str) -> FieldError:

@@ -17,6 +17,13 @@ class _View(Struct, frozen=True, kw_only=True, gc=False):
     pass
 
 
+class PersonView(_View, frozen=True, kw_only=True):
+    """Somebody with a mailbox; `name` may be empty."""
+
+    name: str
+    email: str
+
+
 class VmrView(_View, frozen=True, kw_only=True):
     """How to get in."""
 
@@ -44,8 +51,8 @@ class MeetingView(_View, frozen=True, kw_only=True):
     state: str
     rooms: tuple[str, ...]
     subject: str
-    organizer: Person
-    invitees: tuple[Person, ...]
+    organizer: PersonView
+    invitees: tuple[PersonView, ...]
     start: str
     end: str
     time_zone: str
@@ -90,8 +97,8 @@ def meeting_view(meeting: Meeting, step: Step, series: Uid | None, cluster: Clus
         state=step.value,
         rooms=meeting.rooms,
         subject=meeting.subject,
-        organizer=meeting.organizer,
-        invitees=meeting.invitees,
+        organizer=_person(meeting.organizer),
+        invitees=tuple(map(_person, meeting.invitees)),
         start=times.iso(meeting.start_s, zone),
         end=times.iso(meeting.end_s, zone),
         time_zone=meeting.time_zone,
@@ -109,6 +116,10 @@ def meeting_view(meeting: Meeting, step: Step, series: Uid | None, cluster: Clus
             join=None if vmr is None else vmr.join_url,
         ),
     )
+
+
+def _person(person: Person) -> PersonView:
+    return PersonView(name=person.name, email=person.email)
 
 
 def etag(revision: int) -> str:

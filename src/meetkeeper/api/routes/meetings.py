@@ -1,8 +1,9 @@
 """/api/v1/meetings: book, list, read, change, cancel, extend, tell again."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Response, Router, delete, get, patch, post
+from litestar.datastructures import ResponseHeader
 from litestar.params import JSONBody, QueryParameter
 
 from meetkeeper.api import queries
@@ -35,25 +36,33 @@ TRIES_MAX = 3
 """How often `extend` reads again when somebody else changed the meeting meanwhile."""
 
 
+ETAG = ResponseHeader(
+    name="ETag", description="The meeting's revision, for If-Match", documentation_only=True
+)
+LOCATION = ResponseHeader(name="Location", description="Where the meeting is", documentation_only=True)
+
+
 @post(
     "/",
     dto=Fieldwise[MeetingBody],
     summary="Book a meeting",
     operation_id="bookMeeting",
     responses=refusals(*WRITES, 415, 422),
+    response_headers=[LOCATION, ETAG],
 )
 async def book_meeting(
     desk: AtDesk,
     request: AnyRequest,
     data: JSONBody[MeetingBody],
     idempotency_key: IdempotencyKey = None,
-) -> Response[bytes]:
+) -> Response[MeetingView]:
     """Books the rooms, derives the meeting's VMR and has everybody told. Answered once it is on disk."""
     booked = await book(desk.gate, desk.follower, caller_of(request), await request.body(), idempotency_key)
     headers = {"location": booked.location, "etag": booked.etag, "cache-control": "no-store"}
     if booked.repeated:
         headers["idempotency-replayed"] = "true"
-    return Response(booked.body, status_code=201, headers=headers, media_type="application/json")
+    body: Any = booked.body  # encoded already: it left the plan as the answer it is
+    return Response(body, status_code=201, headers=headers, media_type="application/json")
 
 
 @get("/", summary="List meetings", operation_id="listMeetings", responses=refusals(*READS))
@@ -84,7 +93,13 @@ async def list_meetings(
     return MeetingPage(meetings=shown, next=queries.cursor_of(page.next))
 
 
-@get("/{meeting_id:str}", summary="Read a meeting", operation_id="readMeeting", responses=refusals(*READS))
+@get(
+    "/{meeting_id:str}",
+    summary="Read a meeting",
+    operation_id="readMeeting",
+    responses=refusals(*READS),
+    response_headers=[ETAG],
+)
 async def read_meeting(desk: AtDesk, meeting_id: MeetingPath) -> Response[MeetingView]:
     """One meeting, however it stands; its ETag goes into If-Match."""
     return _answer(desk, await _need(desk, meeting_id_of(meeting_id)))
@@ -96,6 +111,7 @@ async def read_meeting(desk: AtDesk, meeting_id: MeetingPath) -> Response[Meetin
     summary="Change a meeting",
     operation_id="changeMeeting",
     responses=refusals(*WRITES, 412, 415, 428),
+    response_headers=[ETAG],
 )
 async def change_meeting(
     desk: AtDesk, meeting_id: MeetingPath, data: JSONBody[MeetingPatch], if_match: IfMatch = None
@@ -114,6 +130,7 @@ async def change_meeting(
     summary="Cancel a meeting",
     operation_id="cancelMeeting",
     responses=refusals(*WRITES, 412, 428),
+    response_headers=[ETAG],
 )
 async def cancel_meeting(
     desk: AtDesk,
@@ -136,6 +153,7 @@ async def cancel_meeting(
     summary="Let a meeting last longer",
     operation_id="extendMeeting",
     responses=refusals(*WRITES, 412, 415),
+    response_headers=[ETAG],
 )
 async def extend_meeting(
     desk: AtDesk, meeting_id: MeetingPath, data: JSONBody[ExtendBody], if_match: IfMatch = None
@@ -186,16 +204,18 @@ def _answer(desk: Desk, found: Found, status: int = 200) -> Response[MeetingView
     return Response(view, status_code=status, headers=headers)
 
 
-router = Router(
-    "/meetings",
-    route_handlers=[
-        book_meeting,
-        list_meetings,
-        read_meeting,
-        change_meeting,
-        cancel_meeting,
-        extend_meeting,
-        resend_meeting,
-    ],
-    tags=["meetings"],
-)
+def router() -> Router:
+    """These routes."""
+    return Router(
+        "/meetings",
+        route_handlers=[
+            book_meeting,
+            list_meetings,
+            read_meeting,
+            change_meeting,
+            cancel_meeting,
+            extend_meeting,
+            resend_meeting,
+        ],
+        tags=["meetings"],
+    )

@@ -1,0 +1,227 @@
+"""What may go wrong, before it does: every row names the meeting or neighbour, the reason, and what to do.
+
+Pure over the state and the server's own status; the same rows feed `meetkeeper risk`, the web page and the API.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, assert_never
+
+from msgspec import Struct
+
+from meetkeeper.api import queries, times
+from meetkeeper.api.standing import bridge_standing, mail_standing
+from meetkeeper.core.configuration import ClusterConfig
+from meetkeeper.core.effects import Announce, Effect, EnsureVmr, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.state import Kept, OutboxRow, State, Status
+from meetkeeper.core.words import MeetingId, Step
+from meetkeeper.engine.status import EngineStatus
+
+SOON_S = 3_600
+"""A meeting this close without a confirmed VMR is at risk …"""
+NOW_S = 900
+"""… and this close it is an alarm."""
+AHEAD_S = 86_400
+"""How far ahead meetings are looked at."""
+LATE_S = 15
+"""A meeting that ought to be live for this long and is not has failed its promise."""
+CALENDAR_SILENT_S = 300
+ROWS_MAX = 200
+
+Level = Literal["red", "amber"]
+
+
+class Risk(Struct, frozen=True, kw_only=True):
+    """Something that may go wrong. `at` is when it bites, None for now; `about` is what to ask `explain` for."""
+
+    level: Level
+    kind: str
+    about: str
+    at: str | None
+    room: str
+    subject: str
+    text: str
+    do: str
+    at_s: float | None = None
+
+
+class RiskList(Struct, frozen=True, kw_only=True):
+    """All of them, what bites first comes first."""
+
+    risks: tuple[Risk, ...]
+
+
+def risks(state: State, status: EngineStatus, now_s: float) -> tuple[Risk, ...]:
+    """Everything that may go wrong from now on."""
+    cluster = state.settings().cluster
+    found = [*_server(status), *_brakes(state), *_calendars(status, now_s), *_bridges(status)]
+    found += [*_meetings(state, cluster, now_s), *_stuck(state, cluster)]
+    found.sort(key=lambda risk: (risk.at_s or 0.0, risk.level != "red", risk.about))
+    return tuple(found[:ROWS_MAX])
+
+
+def _server(status: EngineStatus) -> Iterator[Risk]:
+    if status.failed:
+        yield _now(
+            "red", "server", status.server, status.failed, "Start the server again; its journal is safe."
+        )
+    standing = mail_standing(status.mail)
+    if standing == "none":
+        yield _now(
+            "amber",
+            "mail",
+            "mail",
+            "No mail server is configured: invitees are not told.",
+            "Set mail.host in the configuration and deploy it.",
+        )
+    if standing == "failing":
+        waiting = status.mail.queued + status.mail.waiting
+        yield _now(
+            "red" if waiting else "amber",
+            "mail",
+            "mail",
+            f"The mail server does not answer: {status.mail.text}. {waiting} mails wait.",
+            "Look at the mail server; what waits is sent when it answers.",
+        )
+
+
+def _brakes(state: State) -> Iterator[Risk]:
+    for room, news in state.rooms_news.items():
+        if news.held:
+            yield _now(
+                "red",
+                "brake",
+                room,
+                f"{news.held} items vanished from the calendar of {room} at once; nothing was cancelled.",
+                f"Look at the calendar, then: meetkeeper brake {room} kept, or: meetkeeper brake {room} gone",
+                room=room,
+            )
+
+
+def _calendars(status: EngineStatus, now_s: float) -> Iterator[Risk]:
+    for room in status.rooms:
+        silent_s = now_s - room.last_pass_s if room.last_pass_s else 0.0
+        if room.error:
+            level: Level = "red" if silent_s > CALENDAR_SILENT_S or not room.last_pass_s else "amber"
+            yield _now(
+                level,
+                "calendar",
+                room.room,
+                f"The calendar of {room.room} can't be read: {room.error}",
+                "Look at the calendar server and the room's credentials.",
+                room=room.room,
+            )
+        for problem in room.problems:
+            yield _now(
+                "amber",
+                "item",
+                room.room,
+                f"An item in the calendar of {room.room} can't be read: {problem}",
+                "Open the item in the calendar and save it again, or delete it.",
+                room=room.room,
+            )
+
+
+def _bridges(status: EngineStatus) -> Iterator[Risk]:
+    for bridge in status.bridges:
+        if bridge_standing(bridge) == "failing":
+            yield _now(
+                "red",
+                "bridge",
+                bridge.id,
+                f"The bridge {bridge.id} does not answer: {bridge.text}",
+                "Look at the bridge; VMRs are made as soon as it answers.",
+            )
+
+
+def _meetings(state: State, cluster: ClusterConfig, now_s: float) -> Iterator[Risk]:
+    wanted = queries.Wanted(from_s=int(now_s), until_s=int(now_s) + AHEAD_S, limit=queries.LIMIT_MAX)
+    open_before_s = state.settings().time.open_before_s
+    for found in queries.page(state, wanted).found:
+        meeting, to_start_s = found.meeting, found.meeting.start_s - open_before_s - now_s
+        if meeting.vmr is None or found.step not in (Step.SCHEDULED, Step.PROVISIONED):
+            continue
+        level: Level = "red"
+        if to_start_s < -LATE_S:
+            text = f"should be open since {times.iso_utc(now_s + to_start_s)[11:16]} UTC and is not"
+        elif found.step is Step.SCHEDULED and to_start_s < SOON_S:
+            level = "red" if to_start_s < NOW_S else "amber"
+            text = f"has no confirmed VMR on bridge {meeting.vmr.bridge or '(none)'} yet"
+        else:
+            continue
+        zone = times.display_zone(meeting.time_zone, cluster.time_zone)
+        yield Risk(
+            level=level,
+            kind="meeting",
+            about=meeting.id,
+            at=times.iso(meeting.start_s, zone),
+            room=", ".join(meeting.rooms),
+            subject=_subject(meeting.subject, private=meeting.private),
+            text=f"The meeting {text}.",
+            do=f"meetkeeper explain {meeting.id}",
+            at_s=float(meeting.start_s),
+        )
+
+
+def _stuck(state: State, cluster: ClusterConfig) -> Iterator[Risk]:
+    for row in state.outbox.values():
+        if row.status not in (Status.PARKED, Status.UNKNOWN):
+            continue
+        kept = _meeting_of(state, row.effect)
+        meeting = None if kept is None else state.decode(kept)
+        zone = times.display_zone("" if meeting is None else meeting.time_zone, cluster.time_zone)
+        yield Risk(
+            level="red" if row.status is Status.PARKED else "amber",
+            kind="outbox",
+            about=row.key,
+            at=None if meeting is None else times.iso(meeting.start_s, zone),
+            room="" if meeting is None else ", ".join(meeting.rooms),
+            subject="" if meeting is None else _subject(meeting.subject, private=meeting.private),
+            text=f"{in_words(row)}: {row.reason}",
+            do=f"meetkeeper outbox release '{row.key}' retry (or: done)",
+            at_s=None if meeting is None else float(meeting.start_s),
+        )
+
+
+def in_words(row: OutboxRow) -> str:
+    """What an effect is, for people."""
+    suffix = {Status.PARKED: " is parked", Status.UNKNOWN: " may or may not have gone out"}
+    return _effect_in_words(row.effect) + suffix.get(row.status, "")
+
+
+def _effect_in_words(effect: Effect) -> str:
+    match effect:
+        case SendMail():
+            return f"{'Mail' if effect.method == 'REQUEST' else 'Cancellation'} to {effect.to}"
+        case EnsureVmr():
+            return f"VMR {effect.alias} {effect.phase.value}"
+        case RetireVmr():
+            return f"VMR {effect.alias} taken down"
+        case WriteItem():
+            return f"Calendar of {effect.room}: {'remove' if effect.remove else 'write'} the meeting"
+        case Announce():
+            return "Announcement"
+        case _ as never:
+            assert_never(never)
+
+
+def meeting_id_of(effect: Effect) -> str:
+    """The meeting or series an effect is about; empty when it is about neither."""
+    match effect:
+        case EnsureVmr():
+            return effect.of
+        case RetireVmr():
+            return ""
+        case Announce() | SendMail() | WriteItem():
+            return effect.meeting or effect.series or ""
+
+
+def _meeting_of(state: State, effect: Effect) -> Kept | None:
+    return state.meetings.get(MeetingId(meeting_id_of(effect)))
+
+
+def _subject(subject: str, *, private: bool) -> str:
+    return "Private meeting" if private else subject
+
+
+def _now(level: Level, kind: str, about: str, text: str, do: str, room: str = "") -> Risk:
+    return Risk(level=level, kind=kind, about=about, at=None, room=room, subject="", text=text, do=do)
