@@ -208,7 +208,29 @@ class Reading:
             private=entry.private,
             item=copy.item,
         )
-        return replace(series, digest=_digest(series))
+        return replace(series, digest=self._digest(series))
+
+    def _digest(self, series: Series) -> str:
+        """A hash of what invitees are told of a series: subject, people, rooms, rule, times and exceptions."""
+        item = series.item
+        told = (
+            series.subject,
+            series.organizer.email,
+            _emails(series.invitees),
+            series.rooms,
+            self._times(item.master) if item.master is not None else None,
+            sorted(self._times(entry) for entry in item.overrides),
+        )
+        return (
+            base64.b32encode(hashlib.sha256(msgspec.json.encode(told)).digest()[:15]).decode("ascii").lower()
+        )
+
+    def _times(self, entry: Entry) -> list[str]:
+        dates = [_recurrence_id(entry), entry.start, *sorted(entry.rdates)]
+        without = sorted(entry.exdates)
+        flags = (entry.all_day, entry.cancelled, entry.this_and_future)
+        words = (len(without), entry.duration_s, self._zone_name(entry), flags, entry.rrule, _subject(entry))
+        return [*map(str, dates), *map(str, without), *map(str, words)]
 
     def _zone_name(self, entry: Entry) -> str:
         named = entry.zone and not entry.all_day and find_zone(entry.zone) is not None
@@ -292,27 +314,6 @@ def _description(entry: Entry) -> str:
 
 def _recurrence_id(entry: Entry) -> datetime:
     return entry.recurrence_id or entry.start
-
-
-def _digest(series: Series) -> str:
-    """A hash of what invitees are told of a series: subject, people, rooms, rule, times and exceptions."""
-    told = (
-        series.subject,
-        series.organizer.email,
-        _emails(series.invitees),
-        series.rooms,
-        _times(series.item.master) if series.item.master is not None else None,
-        sorted(_times(entry) for entry in series.item.overrides),
-    )
-    return base64.b32encode(hashlib.sha256(msgspec.json.encode(told)).digest()[:15]).decode("ascii").lower()
-
-
-def _times(entry: Entry) -> list[str]:
-    dates = [_recurrence_id(entry), entry.start, *sorted(entry.rdates)]
-    without = sorted(entry.exdates)
-    flags = (entry.all_day, entry.cancelled, entry.this_and_future)
-    words = (len(without), entry.duration_s, entry.zone, flags, entry.rrule, _subject(entry))
-    return [*map(str, dates), *map(str, without), *map(str, words)]
 
 
 _known_addresses: tuple[Config | None, frozenset[str]] = (None, frozenset())
