@@ -165,7 +165,7 @@ def test_different_keys_have_different_message_ids(keys: list[str]) -> None:
 
 
 @given(subject=HOSTILE, name=HOSTILE, sender=HOSTILE, notice=HOSTILE, text=HOSTILE)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_nothing_is_injected(subject: str, name: str, sender: str, notice: str, text: str) -> None:
     """No value makes a header, a recipient or a part: only what we wrote comes back."""
     letter = msgspec.structs.replace(
@@ -194,7 +194,7 @@ NAMES = st.text(
 
 
 @given(name=NAMES, subject=NAMES)
-@settings(max_examples=200)
+@settings(max_examples=100)
 def test_names_and_subjects_come_back(name: str, subject: str) -> None:
     """What a person is called and what a meeting is about arrive as they are, in any script."""
     letter = msgspec.structs.replace(LETTER, to=Person(KARI.email, name), subject=subject)
