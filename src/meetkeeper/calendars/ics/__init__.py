@@ -1,5 +1,5 @@
-"""Room calendars published as an iCalendar file, on a disk or behind an address.
+"""Room calendars as a folder of iCalendar files, one item each: for shares, exports, scripts and demonstrations.
 
-`client.py` fetches the file and knows by its validators whether anything changed, `mapping.py` is pure and
-computes what changed by comparison. Nothing can be written back, and the source says so.
+`client.py` looks at the folder, reads and writes files; `mapping.py`, pure, packs what it saw into cookies. A file
+that somebody is still writing is a problem until it settles, never an item half read and never gone.
 """
