@@ -41,8 +41,9 @@ class New(Struct, frozen=True, kw_only=True, gc=False):
 class Changed(Struct, frozen=True, kw_only=True, gc=False):
     """An open meeting that differs. `after` has the VMR, the revision and the origin of `before`.
 
-    Empty `fields`: nothing a person would notice (a sequence number, the name of the zone): keep it, with the same
-    revision, and tell nobody. `quiet`: it was moved into the past; its clock ends it, nobody is told.
+    `fields` is never empty: what nobody would notice (a version, the spelling of a name) is no finding. Keep
+    `after.sequence` and `after.modified_s` as they are: they say how new the calendar's copy is. `quiet`: it was moved
+    into the past; its clock ends it, nobody is told.
     """
 
     before: Meeting
@@ -80,10 +81,10 @@ class SeriesEvent(StrEnum):
 class SeriesFinding(Struct, frozen=True, kw_only=True, gc=False):
     """A series as it is to be kept: `SeriesKept(uid, expanded_until_s, raw(series))`, VMR and revision filled in.
 
-    `series` has VMR, revision and origin of `before`; for a new one no VMR and the revision to begin with. `told` is
-    True when invitees have to hear of it: `series.digest` differs from the one before. An ended series is kept with an
-    empty digest until its mails are out and its meetings forgotten; then the keeper forgets it. `replaced` as in
-    `Vanished`: it goes on as a single meeting, tell nobody that it ended.
+    `series` has VMR, revision and origin of `before`. A new one has no `before`, the revision to begin with and, if an
+    ended series of this UID is remembered, its VMR. `told` is True when invitees have to hear of it: `series.digest`
+    differs from the one before. An ended series is `over`; it is kept until its meetings are forgotten. `replaced` as
+    in `Vanished`: it goes on as a single meeting, tell nobody that it ended.
     """
 
     event: SeriesEvent

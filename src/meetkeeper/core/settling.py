@@ -31,8 +31,8 @@ from meetkeeper.core.theirs import (
     Wanted,
     copies_of,
     differences,
-    item_of,
     same_series,
+    stand_in,
     zone_of,
 )
 from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, MeetingId, RoomId, Step, Uid
@@ -174,7 +174,8 @@ class _Case:
             moved = (before.start_s, before.end_s) != (after.start_s, after.end_s)
             if not one.fresh or after.end_s <= now_s or not (moved or row.step is Step.CANCELLED):
                 return None
-            return New(meeting=replace(after, revision=before.revision + 1), revived=before)
+            revision = max(before.revision + 1, self._next_revision(meeting))
+            return New(meeting=replace(after, revision=revision), revived=before)
         fields = differences(before, after)
         if not fields or (before.end_s <= now_s and after.end_s <= now_s):
             return None
@@ -207,26 +208,26 @@ class _Case:
         if not reading.repeats:
             return None if before is None else self._series_ended(before, replaced=goes_on)
         series = reading.series()
-        old = self.series
-        if old is not None:
-            series = replace(series, revision=old.revision, vmr=old.vmr, origin=old.origin)
-        elif self.single is not None:
-            series = replace(series, revision=self.single.revision + 1)
         if before is None:
             if not goes_on:
                 return None
-            return SeriesFinding(
-                event=SeriesEvent.NEW, series=series, expanded_until_s=until_s, before=old, told=True
-            )
+            told = [ours.revision for ours in (self.series, self.single) if ours is not None]
+            vmr = None if self.series is None else self.series.vmr
+            series = replace(series, revision=max(told, default=0) + 1, vmr=vmr)
+            return SeriesFinding(event=SeriesEvent.NEW, series=series, expanded_until_s=until_s, told=True)
+        series = replace(series, revision=before.revision, vmr=before.vmr, origin=before.origin)
         if same_series(before, series):
             if until_s == self._expanded_until_s():
                 return None
             return SeriesFinding(
                 event=SeriesEvent.ROLLED, series=before, expanded_until_s=until_s, before=before
             )
-        told = before.digest != series.digest
         return SeriesFinding(
-            event=SeriesEvent.CHANGED, series=series, expanded_until_s=until_s, before=before, told=told
+            event=SeriesEvent.CHANGED,
+            series=series,
+            expanded_until_s=until_s,
+            before=before,
+            told=before.digest != series.digest,
         )
 
     def _series_ended(self, before: Series, *, replaced: bool) -> SeriesFinding:
@@ -263,8 +264,8 @@ class _Case:
             item = row.item
             if alone:
                 item = None
-            elif item is None and len(self.present) > 1 and self.single is not None:
-                item = item_of(self.single, row)
+            elif item is None and len(self.present) > 1:
+                item = stand_in(row, self.single)
             if row.settle_at_s is not None or item is not row.item:
                 changes.append(kept_row(replace(row, item=item, settle_at_s=None)))
         return tuple(changes)

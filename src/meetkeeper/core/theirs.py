@@ -74,7 +74,7 @@ def copies_of(rows: Iterable[ItemRow], single: Meeting | None) -> list[Copy]:
         items: list[CalendarItem] = []
         fresh = False
         for row in of_room:
-            item = row.item or (item_of(single, row) if single is not None else None)
+            item = row.item or stand_in(row, single)
             if item is not None:
                 items.append(item)
                 fresh = fresh or (row.settle_at_s is not None and not row.gone)
@@ -91,8 +91,13 @@ def version_of(item: CalendarItem) -> Version:
     return max(((entry.sequence, entry.modified_s) for entry in entries), default=(0, 0))
 
 
-def item_of(meeting: Meeting, row: ItemRow) -> CalendarItem:
-    """The single meeting as the item it was made from, as far as it matters: made again it gives the same meeting."""
+def stand_in(row: ItemRow, meeting: Meeting | None) -> CalendarItem | None:
+    """For a row whose item was let go: its meeting as the item it was made from, as far as it matters.
+
+    Made again it gives the same meeting. None when the meeting is not the row's: it was over when it was first seen.
+    """
+    if meeting is None or row.room not in meeting.rooms:
+        return None
     zone = find_zone(meeting.time_zone)
     assert zone is not None, "meetings are kept with a known zone"
     start = to_wall(meeting.start_s, zone)
