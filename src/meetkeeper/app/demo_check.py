@@ -41,7 +41,9 @@ class Story:
         self.uris_changed: list[str] = []
         self.broken: list[str] = []
         self.must_run: set[str] = set()
-        self.due_while_down: set[str] = set()
+        self.late = ""
+        """The meeting that is due while the server is down."""
+        self.outages: list[tuple[float, float]] = []
         self.restart_s: list[float] = []
         self.kills = 0
         self.cookies_damaged = 0
@@ -55,6 +57,24 @@ class Story:
         if not held:
             self.broken.append(what)
             self.say(f"BROKEN: {what}")
+
+    def kill(self) -> None:
+        """SIGKILL: no farewell, no last flush."""
+        self.parts.kill_server()
+        self.kills += 1
+        self.outages.append((time.time(), float("inf")))
+
+    def restart(self) -> None:
+        """Bring the server back."""
+        begun_s = time.monotonic()
+        self.parts.start_server()
+        self.restart_s.append(round(time.monotonic() - begun_s, 3))
+        self.outages[-1] = (self.outages[-1][0], time.time())
+        self.say(f"the server is back after {self.restart_s[-1]} s")
+
+    def was_down(self, at_s: float) -> bool:
+        """True when the server was dead, or had just come back, at that instant."""
+        return any(begin_s - 0.5 <= at_s <= end_s for begin_s, end_s in self.outages)
 
     def look(self) -> dict[str, dict[str, Any]]:
         """Read all meetings; compare every door with what was told before."""
@@ -118,7 +138,7 @@ def _book(story: Story) -> None:
     clash = booker.book("oslo", "Clash", at + 30, 10)
     story.expect("a conflict is answered 409", clash.status == 409)
     weekly = booker.book("tromso", "Weekly", at + 40, 8, recurrence="FREQ=WEEKLY;COUNT=4")
-    late = booker.book("tromso", "Due while the server is down", at + 31, 8)
+    late = booker.book("oslo", "Due while the server is down", at + 38, 24)
     moved = booker.book("oslo", "Moved", at + 600, 10)
     cancelled = booker.book("oslo", "Cancelled", at + 900, 10)
     for answer in (first, weekly, late, moved, cancelled):
@@ -126,7 +146,7 @@ def _book(story: Story) -> None:
         if answer.status == 201:
             story.acknowledged[answer.body["id"]] = (answer.body["vmr"]["alias"], answer.body["vmr"]["pin"])
     story.must_run |= {first.body["id"], weekly.body["id"], late.body["id"], moved.body["id"]}
-    story.due_while_down.add(late.body["id"])
+    story.late = late.body["id"]
     bergen, oslo = radicale.calendar_url("bergen"), radicale.calendar_url("oslo")
     radicale.request("PUT", bergen + "cal1.ics", event("cal1@demo", "Design review", at + 28, 10))
     for room in (bergen, radicale.calendar_url("tromso")):
@@ -163,7 +183,7 @@ def _change(story: Story) -> None:
     story.say("moving and cancelling")
     meetings = {one["subject"]: one for one in story.look().values()}
     moved, cancelled = meetings["Moved"], meetings["Cancelled"]
-    patch = {"start": iso(at + 40), "end": iso(at + 48)}
+    patch = {"start": iso(at + 62), "end": iso(at + 66)}
     answer = booker.ask("PATCH", f"/meetings/{moved['id']}", patch, If_Match=f'"{moved["revision"]}"')
     story.expect("a move is answered 200", answer.status == 200)
     stale = booker.ask("PATCH", f"/meetings/{moved['id']}", patch, If_Match='"1"')
@@ -197,15 +217,14 @@ def _kill_under_load(story: Story) -> None:
     load.start()
     time.sleep(1.5)
     story.say(f"SIGKILL under load, {len(load.acknowledged)} bookings acknowledged")
-    story.parts.kill_server()
-    story.kills += 1
+    story.kill()
     _damage_cookie(story, "bergen")
     at = story.begin_s
     url = story.parts.radicale.calendar_url("bergen")
     story.parts.radicale.request(
         "PUT", url + "while-down.ics", event("down@demo", "Booked while down", at + 62, 5)
     )
-    _restart(story)
+    story.restart()
     time.sleep(1.0)
     load.stop()
     story.acknowledged.update(load.acknowledged)
@@ -234,29 +253,20 @@ def _damage_cookie(story: Story, room: str) -> None:
         database.close()
 
 
-def _restart(story: Story) -> None:
-    begun_s = time.monotonic()
-    story.parts.start_server()
-    story.restart_s.append(round(time.monotonic() - begun_s, 3))
-    story.say(f"the server is back after {story.restart_s[-1]} s")
-
-
 def _kill_while_due(story: Story) -> None:
     """Dead when a meeting is due: it starts as soon as the server is back."""
-    late_s = story.begin_s + 31
+    late_s = story.begin_s + 38
     time.sleep(max(0.0, late_s - 0.7 - time.time()))
     story.say("SIGKILL just before a meeting is due")
-    story.parts.kill_server()
-    story.kills += 1
+    story.kill()
     time.sleep(max(0.0, late_s + 0.3 - time.time()))
-    _restart(story)
-    late = next(iter(story.due_while_down))
+    story.restart()
 
     def running() -> bool:
-        return story.booker.ask("GET", f"/meetings/{late}").body.get("state") in ("live", "ending")
+        return story.booker.ask("GET", f"/meetings/{story.late}").body.get("state") in ("live", "ending")
 
     story.expect(
-        "a meeting due while the server was down runs as soon as it is back", wait_for("late", running, 3)
+        "a meeting due while the server was down runs as soon as it is back", wait_for("late", running, 5)
     )
     story.look()
 
