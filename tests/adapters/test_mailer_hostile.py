@@ -1,6 +1,8 @@
 """SMTP against servers that hang, lie, hang up and shout, over real sockets: each ends in the right error."""
 
 import asyncio
+import contextlib
+import random
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,7 +14,7 @@ import trustme
 
 from meetkeeper.app.mail_sink import MailSink
 from meetkeeper.core.configuration import MailConfig
-from meetkeeper.core.errors import Refused, Unavailable
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused, Unavailable
 from meetkeeper.mail.smtp import Patience, SmtpMailer
 from meetkeeper.ports.mailer import FateUnknown
 from meetkeeper.testing.contracts.mailer import letter
@@ -262,6 +264,82 @@ async def test_no_second_mail_can_be_smuggled_in_a_body(start: Start) -> None:
     lines = server.contents[0].split(b"\r\n")
     assert not any(b"\n" in line or b"\r" in line for line in lines)
     assert lines.count(b".") == 0
+
+
+@pytest.mark.parametrize("seed", range(25))
+async def test_no_foreign_error_gets_through(seed: int) -> None:
+    """Whatever a server says and whenever it hangs up, a mail ends in one of our errors or was taken."""
+    dice = random.Random(seed)
+    pieces = [
+        *GOOD.values(),
+        b"",
+        b"250-",
+        b"\r\n",
+        b"\xff\xfe\r\n",
+        b"999 hm\r\n",
+        b"421\r\n",
+        b"-1 x\r\n",
+        b"3 5 4\r\n",
+    ]
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            for _ in range(dice.randint(0, 9)):
+                writer.write(b"".join(dice.choices(pieces, k=dice.randint(1, 2))))
+                await writer.drain()
+                await asyncio.wait_for(reader.read(4_096), 0.05)
+        except (ConnectionError, TimeoutError):
+            pass
+        finally:
+            writer.transport.abort() if dice.random() < 0.5 else writer.close()
+
+    server = await asyncio.start_server(babble, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    patience = Patience(connect_s=0.1, command_s=0.1, final_s=0.1, idle_s=0.05, goodbye_s=0.05)
+    config = MailConfig(
+        host="127.0.0.1",
+        port=port,
+        tls=dice.choice(["none", "starttls", "tls"]),
+        username=dice.choice(["", "keeper"]),
+    )
+    mailer = SmtpMailer(config, "geheim", patience)
+    for number in range(3):
+        with contextlib.suppress(MeetkeeperError, FateUnknown):
+            await mailer.send(letter(number), KARI)
+    await mailer.close()
+    server.close()
+    await asyncio.sleep(0.06)
+
+
+@pytest.mark.parametrize("host", ["", "no.such.host.invalid", "a..b", "x" * 300, "host\nname", "-"])
+async def test_a_host_name_that_is_none_is_our_error(host: str) -> None:
+    """A slip in `mail.host` is told as what it is and breaks nothing."""
+    mailer = SmtpMailer(MailConfig(host=host, port=25, tls="none"), None, IMPATIENT)
+    with pytest.raises(MeetkeeperError):
+        await mailer.send(letter(), KARI)
+
+
+@pytest.mark.parametrize(
+    "recipient", ["kari@guests.example\r\nRCPT TO:<x@y.example>", "kari\x00@guests.example", "<>"]
+)
+async def test_a_recipient_can_not_become_a_command(start: Start, recipient: str) -> None:
+    """An address with control characters reaches no server."""
+    server, mailer = await start()
+    with pytest.raises(MeetkeeperError):
+        await mailer.send(letter(), recipient)
+    assert not any("x@y.example" in line for line in server.seen)
+    assert "DATA" not in server.seen
+
+
+async def test_a_mail_that_has_no_bytes_is_ours_to_mend(start: Start) -> None:
+    """A message that can't be written is named as our mistake, and the connection serves the next one."""
+    server, mailer = await start()
+    broken = letter()
+    broken.set_payload(7)  # type: ignore[call-overload]
+    with pytest.raises(OurMistake, match="letter-1"):
+        await mailer.send(broken, KARI)
+    await mailer.send(letter(2), KARI)
+    assert server.connections == 1
 
 
 # --- protection ------------------------------------------------------------------------------------------------------

@@ -339,7 +339,7 @@ RULES = st.builds(
     hour=st.integers(4, 22),
     skipped=st.sets(st.integers(0, 6), max_size=2),
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_a_foreign_program_sees_the_dates_we_see(
     rule: tuple[str, str], zone: str, hour: int, skipped: set[int]
 ) -> None:
@@ -373,7 +373,7 @@ HOSTILE = st.text(max_size=80) | st.sampled_from(
 
 
 @given(subject=HOSTILE, name=HOSTILE, words=HOSTILE, email=HOSTILE)
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_hostile_values_stay_values(subject: str, name: str, words: str, email: str) -> None:
     """No title, name, address or description adds a line, a person or an event to the part."""
     told = meeting(

@@ -1,5 +1,6 @@
 """From an outbox row to a mail: the right words for the right reader."""
 
+import contextlib
 import email
 from email.message import EmailMessage
 from email.policy import default
@@ -8,12 +9,12 @@ import msgspec
 import pytest
 
 from meetkeeper.core.effects import SendMail
-from meetkeeper.core.errors import Refused
+from meetkeeper.core.errors import OurMistake, Refused
 from meetkeeper.core.words import Person
 from meetkeeper.mail.compose import compose
 from meetkeeper.mail.templates import Templates
 from tests.mail.itip import calendar_of
-from tests.mail.samples import CONFIG, KARI, NOW_S, OLA, PER, cancel, entry, meeting, request, series
+from tests.mail.samples import CONFIG, KARI, NOW_S, OLA, PER, cancel, entry, meeting, request, series, wall
 
 WORDS = Templates()
 
@@ -126,3 +127,24 @@ def test_a_cluster_without_a_decent_domain_still_has_message_ids() -> None:
     told = meeting()
     message = compose(odd, request(told, KARI), told, None, NOW_S, templates=WORDS)
     assert str(message["Message-ID"]).endswith("@meetkeeper.invalid>")
+
+
+def test_a_surprise_is_one_mail_lost_and_not_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever goes wrong while a mail is written is said as our mistake, which parks this row alone."""
+
+    def surprise(*_: object) -> bytes:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("meetkeeper.mail.compose.calendar_of_meeting", surprise)
+    told = meeting()
+    with pytest.raises(OurMistake, match=r"kari@guests\.example"):
+        compose(CONFIG, request(told), told, None, NOW_S, templates=WORDS)
+
+
+@pytest.mark.parametrize("start", ["0001-01-01 00:00", "1899-12-31 10:00", "9999-12-31 23:30"])
+@pytest.mark.parametrize("rrule", ["", "FREQ=DAILY", "FREQ=YEARLY;UNTIL=00010101T000000Z"])
+def test_dates_at_the_ends_of_time_break_nothing(start: str, rrule: str) -> None:
+    """A series from the year one or until the year 9999 is a mail, or at worst our own error."""
+    told = series(entry(start, rrule=rrule), entry(start, recurrence_id=wall(start)))
+    with contextlib.suppress(OurMistake):
+        assert compose(CONFIG, request(told), None, told, NOW_S, templates=WORDS)["To"]

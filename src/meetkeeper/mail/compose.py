@@ -3,11 +3,14 @@
 The mail tells what stands when it is composed, not when it was planned: somebody who gets it late is told the latest.
 """
 
+from email.errors import MessageError
 from email.message import EmailMessage
+
+import structlog
 
 from meetkeeper.core.configuration import Config
 from meetkeeper.core.effects import SendMail, key_of
-from meetkeeper.core.errors import Refused
+from meetkeeper.core.errors import OurMistake, Refused
 from meetkeeper.core.invitation import Invitation, Kind, of_meeting, of_series
 from meetkeeper.core.recurrence import following
 from meetkeeper.core.state import Series
@@ -16,6 +19,17 @@ from meetkeeper.mail.calendar_part import Envelope, calendar_of_meeting, calenda
 from meetkeeper.mail.mime import Letter, to_message
 from meetkeeper.mail.plain import plain_text
 from meetkeeper.mail.templates import Templates
+
+_SURPRISES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MessageError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+_log = structlog.get_logger()
 
 
 def compose(
@@ -30,12 +44,27 @@ def compose(
     """The mail for one outbox row; `now_s` (seconds since 1970) becomes Date and DTSTAMP.
 
     Raises `Refused`: "mail.gone" when the row's meeting or series is no longer kept, "mail.address" when the
-    recipient or the configured sender is not a mail address.
+    recipient or the configured sender is not a mail address. Raises `OurMistake` ("mail.compose") for values nobody
+    thought of: one mail that can't be written is parked, and must not bring down the server that tries.
     """
     of = meeting if effect.meeting is not None else series
     if of is None:
         name = effect.meeting or effect.series
         raise Refused("mail.gone", f"{name} is no longer kept, so there is nothing to tell {effect.to}.")
+    try:
+        return _composed(config, effect, of, now_s, templates)
+    except _SURPRISES as error:
+        _log.exception("mail.compose", of=effect.meeting or effect.series, revision=effect.revision)
+        raise OurMistake(
+            "mail.compose",
+            f"The mail to {effect.to} about {effect.meeting or effect.series} could not be written "
+            f"({type(error).__name__}). Report this with the log.",
+        ) from error
+
+
+def _composed(
+    config: Config, effect: SendMail, of: Meeting | Series, now_s: float, templates: Templates
+) -> EmailMessage:
     invited = effect.to in {person.email for person in (of.organizer, *of.invitees)}
     kind = _kind(effect, invited=invited)
     envelope = Envelope(
@@ -85,7 +114,8 @@ def _content(
     invitation = of_series(config, of, kind, description=description, next_s=next_s)
     try:
         return invitation, calendar_of_series(config, of, invitation, envelope)
-    except ValueError:
+    except ValueError as error:
+        _log.warning("mail.no-calendar-part", series=of.uid, why=str(error))
         return invitation, None
 
 

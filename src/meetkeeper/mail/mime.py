@@ -102,11 +102,9 @@ def address(person: Person) -> Address:
     return Address(display_name=name, username=local, domain=host)
 
 
-def ascii_address(text: str) -> str:
-    """The address with its domain as DNS knows it; unchanged when that can't be said."""
-    local, at, domain = text.strip().rpartition("@")
-    host = _ascii_domain(domain) if at else None
-    return text.strip() if host is None else f"{local}@{host}"
+def addr_spec(text: str) -> str:
+    """The address as SMTP wants it, its domain as DNS knows it. Raises `Refused` ("mail.address") when it is none."""
+    return address(Person(text)).addr_spec
 
 
 def _address_or_none(person: Person) -> Address | None:

@@ -9,23 +9,26 @@ A configured protection is never given up: no STARTTLS, no valid certificate or 
 import asyncio
 import re
 import ssl
+from email.errors import MessageError
 from email.message import EmailMessage
 
 import aiosmtplib
 from msgspec import Struct
 
 from meetkeeper.core.configuration import MailConfig
-from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused, Unavailable
 from meetkeeper.core.invitation import one_line
 from meetkeeper.mail.headers import ASCII, UTF8
-from meetkeeper.mail.mime import ascii_address
+from meetkeeper.mail.mime import addr_spec
 from meetkeeper.ports.mailer import FateUnknown
 
 MAILS_PER_CONNECTION_MAX = 100
 """After so many mails a connection is retired: many servers allow no more."""
 WORDS_CHARS_MAX = 300
 """How much of a server's answer is repeated."""
-_READY, _COMPLETED, _START_INPUT = 220, 250, 354
+_START_INPUT = 354
+_FOREIGN = (aiosmtplib.SMTPException, AttributeError, OSError, RuntimeError, TypeError, ValueError)
+"""What comes out of the library: its own errors, and others when a connection breaks at a bad moment."""
 _CREDENTIALS = "Check mail.username and mail.password in the configuration."
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _LEADING_DOT = re.compile(rb"(?m)^\.")
@@ -99,7 +102,10 @@ class SmtpMailer:
         """Connect, greet, log in, leave; a sentence about what answered. Raises as `send` does."""
         self._check_configured()
         line = await self._open()
-        tls = line.client.get_transport_info("ssl_object")
+        try:
+            tls = line.client.get_transport_info("ssl_object")
+        except _FOREIGN as error:
+            raise self._not_connected(error) from error
         how = f"with {tls.version()}" if tls is not None else "without encryption"
         who = f"logged in as {self._config.username}" if self._config.username else "without a login"
         await self._leave(line)
@@ -122,7 +128,7 @@ class SmtpMailer:
             words = await self._transfer(line, message, recipient)
             line.mails += 1
             warm = True
-        except (Refused, Unavailable) as error:
+        except (OurMistake, Refused, Unavailable) as error:
             warm = error.code != "mail.garbage" and await self._reset(line)
             raise
         finally:
@@ -139,7 +145,7 @@ class SmtpMailer:
 
     async def _transfer(self, line: _Line, message: EmailMessage, recipient: str) -> str:
         client = line.client
-        sender, to = ascii_address(self._config.sender), ascii_address(recipient)
+        sender, to = addr_spec(self._config.sender), addr_spec(recipient)
         utf8 = bool(getattr(message.policy, "utf8", False)) or not (sender + to).isascii()
         if utf8 and not client.supports_extension("smtputf8"):
             raise Refused(
@@ -148,14 +154,14 @@ class SmtpMailer:
                 "Invite an ASCII address, or use a mail server that speaks RFC 6531.",
             )
         # Bodies are sent in seven bits, so no server has to offer 8BITMIME.
-        content = message.as_bytes(policy=UTF8 if utf8 else ASCII)
+        content = _as_data(message, utf8=utf8)
         options = ["BODY=8BITMIME", "SMTPUTF8"] if utf8 else []
         encoding = "utf-8" if utf8 else "ascii"
         await self._begin(line, sender, options, encoding)
         try:
             await client.rcpt(to, encoding=encoding, timeout=self._patience.command_s)
             response = await client.execute_command(b"DATA", timeout=self._patience.command_s)
-        except aiosmtplib.SMTPException as error:
+        except _FOREIGN as error:
             raise self._translated(error, f"the recipient {recipient}") from error
         if response.code != _START_INPUT:
             raise self._answered(response.code, response.message, f"the mail to {recipient}")
@@ -167,7 +173,7 @@ class SmtpMailer:
             await line.client.mail(
                 sender, options=options, encoding=encoding, timeout=self._patience.command_s
             )
-        except aiosmtplib.SMTPException as error:
+        except _FOREIGN as error:
             if line.used and not line.client.is_connected:
                 raise _GoneStale from error
             raise self._translated(error, f"the sender {sender} (mail.sender)") from error
@@ -179,19 +185,19 @@ class SmtpMailer:
                 "mail.broken", f"{self._server} hung up before the mail was sent. It is tried again."
             )
         try:
-            protocol.write(_as_data(content))
-        except aiosmtplib.SMTPException as error:
+            protocol.write(content)
+        except _FOREIGN as error:
             raise self._translated(error, f"the mail to {recipient}") from error
         # From here on only an answer tells what became of the mail. One read, right after the write: nothing is lost.
         try:
             response = await protocol.read_response(timeout=self._patience.final_s)
-        except aiosmtplib.SMTPException as error:
+        except _FOREIGN as error:
             raise self._fate_unknown(recipient, str(error)) from error
-        if not 200 <= response.code <= 599:
-            raise self._fate_unknown(recipient, f"it answered {response.code}")
-        if response.code != _COMPLETED:
+        if 200 <= response.code <= 299:
+            return _words(response.message)
+        if 400 <= response.code <= 599:
             raise self._answered(response.code, response.message, f"the mail to {recipient}")
-        return _words(response.message)
+        raise self._fate_unknown(recipient, f"it answered {response.code}")
 
     def _fate_unknown(self, recipient: str, why: str) -> FateUnknown:
         return FateUnknown(
@@ -236,7 +242,7 @@ class SmtpMailer:
             return False
         try:
             await line.client.rset(timeout=self._patience.goodbye_s)
-        except aiosmtplib.SMTPException:
+        except _FOREIGN:
             return False
         return True
 
@@ -245,22 +251,26 @@ class SmtpMailer:
         try:
             if line.client.is_connected:
                 await line.client.quit(timeout=self._patience.goodbye_s)
-        except aiosmtplib.SMTPException:
+        except _FOREIGN:
             pass
         finally:
             line.client.close()
 
     async def _open(self) -> _Line:
         """A new connection, protected and logged in as configured."""
-        client = aiosmtplib.SMTP(
-            hostname=self._config.host,
-            port=self._config.port,
-            timeout=self._patience.command_s,
-            use_tls=self._config.tls == "tls",
-            start_tls=False,
-            tls_context=await self._tls_context(),
-            local_hostname=_greeting_name(self._config.sender),
-        )
+        tls = await self._tls_context()
+        try:
+            client = aiosmtplib.SMTP(
+                hostname=self._config.host,
+                port=self._config.port,
+                timeout=self._patience.command_s,
+                use_tls=self._config.tls == "tls",
+                start_tls=False,
+                tls_context=tls,
+                local_hostname=_greeting_name(self._config.sender),
+            )
+        except _FOREIGN as error:
+            raise self._not_connected(error) from error
         ready = False
         try:
             await client.connect(timeout=self._patience.connect_s)
@@ -270,7 +280,7 @@ class SmtpMailer:
             if self._config.username:
                 await self._log_in(client)
             ready = True
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        except _FOREIGN as error:
             raise self._not_connected(error) from error
         finally:
             if not ready:
@@ -353,7 +363,7 @@ class SmtpMailer:
             retry_after_s=15.0,
         )
 
-    def _translated(self, error: aiosmtplib.SMTPException, about: str) -> MeetkeeperError:
+    def _translated(self, error: Exception, about: str) -> MeetkeeperError:
         if isinstance(error, aiosmtplib.SMTPResponseException):
             return self._answered(error.code, error.message, about)
         return Unavailable(
@@ -386,11 +396,17 @@ class _GoneStale(Exception):
     """A warm connection was closed by the server before this mail began."""
 
 
-def _as_data(content: bytes) -> bytes:
-    """The mail as DATA wants it, final dot included (RFC 5321 §4.5.2).
+def _as_data(message: EmailMessage, *, utf8: bool) -> bytes:
+    """The mail as DATA wants it, final dot included (RFC 5321 §4.5.2). Raises `OurMistake` for what can't be written.
 
     Every line end is CRLF: servers that end a mail at a bare line feed must not find one.
     """
+    try:
+        content = message.as_bytes(policy=UTF8 if utf8 else ASCII)
+    except (AttributeError, LookupError, MessageError, TypeError, ValueError) as error:
+        raise OurMistake(
+            "mail.bytes", f"The mail {message['Message-ID']} can't be put into bytes ({error}). Report this."
+        ) from error
     lines = _LEADING_DOT.sub(b"..", _LINE_END.sub(b"\r\n", content))
     return lines + (b".\r\n" if lines.endswith(b"\r\n") else b"\r\n.\r\n")
 
@@ -413,8 +429,10 @@ def _certificate_error(error: BaseException) -> ssl.SSLCertVerificationError | N
 
 def _greeting_name(sender: str) -> str:
     """The name for EHLO: the sender's domain, which spares a look-up of this host's own name."""
-    domain = ascii_address(sender).rpartition("@")[2]
-    return domain if domain.isascii() and re.fullmatch(r"[A-Za-z0-9.-]{1,253}", domain) else "localhost"
+    try:
+        return addr_spec(sender).rpartition("@")[2]
+    except Refused:
+        return "localhost"
 
 
 def _build_tls(ca_file: str) -> ssl.SSLContext:

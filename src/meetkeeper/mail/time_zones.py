@@ -16,6 +16,8 @@ from msgspec import Struct
 
 OPEN_YEARS = 10
 """How many years from now a series without an end must be right, in a zone that keeps no rule."""
+YEARS = (1970, 2110)
+"""First and last year that a component is reckoned for; before and after, its nearest rule is right enough."""
 ERA_YEARS_MIN = 3
 """What holds for fewer years is listed instead of being called a rule."""
 _STEP = timedelta(days=1)
@@ -38,9 +40,14 @@ class Yearly(Struct, frozen=True, gc=False):
     rule: str
 
 
-@lru_cache(maxsize=256)
 def vtimezone(zone: str, first: int, last: int) -> Timezone:
     """The component for an IANA zone, right from the year `first` to the year `last`, and beyond by its last rule."""
+    low, high = YEARS
+    return _vtimezone(zone, min(max(first, low), high), min(max(last, low), high))
+
+
+@lru_cache(maxsize=256)
+def _vtimezone(zone: str, first: int, last: int) -> Timezone:
     tz = ZoneInfo(zone)
     component = Timezone()
     component.add("TZID", zone)
