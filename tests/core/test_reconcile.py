@@ -287,6 +287,19 @@ def test_a_held_item_that_changed_comes_back_changed() -> None:
     assert desk.open()[-1].uid == "m3"
 
 
+def test_held_items_may_come_back_under_other_names() -> None:
+    """The same meetings in new files release the brake, and the old names are let go without a word."""
+    desk = booked(10)
+    renamed = [replace(one, href=f"new-{href}") for href, one in desk.calendars[A].items()]
+    desk.calendars[A].clear()
+    desk.full(A)
+    desk.put(A, *renamed)
+    assert codes(desk.full(A)) == ["sync.released"]
+    assert all(not one.meetings for one in desk.wait())
+    assert sorted(desk.state.items[A]) == sorted(one.href for one in renamed)
+    assert len(desk.open()) == 10
+
+
 def test_a_person_lets_them_go() -> None:
     """Released as gone, all held meetings are cancelled with the next tick, and another deletion does not stop that."""
     desk = booked(10)

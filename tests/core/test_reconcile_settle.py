@@ -620,6 +620,16 @@ def test_dates_without_their_series() -> None:
     ]
 
 
+def test_the_whole_series_is_told_by_who_knows_it() -> None:
+    """Beside a room that holds one date of it, as new or newer, the series is what the other room's copy says."""
+    desk = Desk()
+    date = entry(24 + WEEK + 2, recurrence_id=entry(24 + WEEK).start, subject="One date", sequence=1)
+    findings = shown(desk, (A, item("w", None, date)), (B, weekly("w")))
+    assert findings.series is not None
+    assert findings.series.series.item.master is not None
+    assert [(one.subject, one.rooms) for one in desk.open()[:2]] == [("Talk", (B,)), ("One date", (A, B))]
+
+
 def test_a_bad_rule_leaves_the_first_meeting() -> None:
     """An hourly rule is noted and its first date is a meeting."""
     desk = Desk()
@@ -643,6 +653,7 @@ def test_the_horizon_brings_meetings_quietly() -> None:
             assert not findings.series.told
             assert set(kinds(findings)) <= {"New"}
         assert desk.roll() == []
+        assert roll(desk.state, Uid("w"), desk.now_s) == UidFindings(uid=Uid("w"))
     assert len(desk.open()) == 8
     assert desk.settle("w").meetings == ()
 

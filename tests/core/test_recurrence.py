@@ -558,6 +558,15 @@ def test_exceptions_of_an_earlier_rule_are_swept() -> None:
     assert len(found.problems) == 1
 
 
+def test_dates_alone_make_a_series() -> None:
+    """Without a rule the first start and the listed dates are the series, each once, overrides and all."""
+    dates = (wall("2026-03-09 10:00"), wall("2026-03-02 10:00"), wall("2026-03-05 08:00"))
+    moved = entry("2026-03-06 09:00", recurrence_id=wall("2026-03-05 08:00"), sequence=0)
+    left = entry("2026-03-07 09:00", recurrence_id=wall("2026-03-07 08:00"), sequence=0)
+    found = expand(item(entry(rdates=dates, sequence=1), moved, left), "UTC", *SPRING)
+    assert [start for _, start in shown(found)] == ["03-02 10:00", "03-06 09:00", "03-09 10:00"]
+
+
 def test_overrides_without_a_master_are_meetings() -> None:
     """A room invited to two meetings of a series holds these two, known by their original starts."""
     one = entry("2026-03-09 12:00", recurrence_id=wall("2026-03-09 10:00"))

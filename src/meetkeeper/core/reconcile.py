@@ -8,7 +8,8 @@ How `core.keeper` uses it. Every function reads State and returns values; nothin
    `settle(state, uid, now_s)`. Its `items` go into the plan as they are; `series` and `meetings` become `SeriesKept`,
    `MeetingKept`, `MeetingStepped` and effects. One UID per plan or several: they do not touch each other.
 3. `Ticked`, once a day: for each series with `expanded_until_s < horizon_s(state, now_s)` → `roll(state, uid, now_s)`:
-   new occurrences only, nobody is told. After new zone data: `settle` for every series, which finds moved occurrences.
+   new occurrences only, nobody is told. Series booked here are rolled by `core.series`. After new zone data: `settle`
+   for every series, which finds moved occurrences.
 4. `ReleaseBrake` → `release_brake(state, room, how, now_s)`.
 
 Rules. A fingerprint decides whether an item changed, never an etag. A sweep needs a listing. Deletions come last and

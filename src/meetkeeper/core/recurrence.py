@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, tzinfo
 from heapq import merge
+from itertools import islice
 
 from msgspec import Struct
 
@@ -82,15 +83,11 @@ class _Reader:
     def expand(self, from_s: int, until_s: int) -> Expansion:
         """What `expand` says."""
         found: list[Occurrence] = []
-        taken = 0
         for one in self._occurrences(from_s, until_s):
-            if one.start_s < until_s and one.end_s > from_s:
-                taken += 1
-            elif not from_s <= one.original_start_s < until_s:
-                continue
-            found.append(one)
-            if taken > OCCURRENCES_MAX + len(self._overrides):
-                break
+            if _matters(one, from_s, until_s):
+                found.append(one)
+                if len(found) > OCCURRENCES_MAX + len(self._overrides):
+                    break
         found.sort(key=_by_start)
         if len(found) > OCCURRENCES_MAX:
             self._problem(
@@ -155,11 +152,7 @@ class _Reader:
         """Overrides wherever they are, then the others by original start, from near the window on; not yet filtered."""
         if self.master is not None and self.master.cancelled:
             return
-        for original_s, entry in self._overrides.items():
-            if original_s not in self._excluded and not self._is_obsolete(entry):
-                one = self._occurrence(entry, original_s, wall_s(entry.start))
-                if one is not None:
-                    yield one
+        yield from self._overridden(from_s, until_s)
         seen = self._overrides.keys() | self._excluded
         for at in self._walls(from_s, until_s):
             original_s = to_instant(at, self._wall)
@@ -219,18 +212,41 @@ class _Reader:
             return until.seconds
         return to_instant(min(until.seconds, START_MAX_S), self._wall)
 
-    def _is_obsolete(self, entry: Entry) -> bool:
-        """An override left over from an earlier rule (RFC 5546 §3.2.2): it overrides nothing, the master is newer."""
+    def _overridden(self, from_s: int, until_s: int) -> list[Occurrence]:
+        """The overrides that matter for the window, those left over from an earlier rule taken out."""
+        found = []
+        for original_s, entry in self._overrides.items():
+            if original_s not in self._excluded:
+                one = self._occurrence(entry, original_s, wall_s(entry.start))
+                if one is not None and _matters(one, from_s, until_s):
+                    found.append(one)
+        left_over = self._left_over(found)
+        return [one for one in found if one.original_start_s not in left_over]
+
+    def _left_over(self, overridden: list[Occurrence]) -> set[int]:
+        """Original starts of overrides that override nothing and are older than the master (RFC 5546 §3.2.2).
+
+        The master's rule has changed since: its calendar should have swept them.
+        """
         master = self.master
-        if master is None or entry.sequence >= master.sequence or entry.recurrence_id is None:
-            return False
-        at = wall_s(entry.recurrence_id)
-        if any(wall_s(rdate) == at for rdate in master.rdates):
-            return False
-        if at in self._ruled(master, wall_s(master.start), at, at):
-            return False
-        self._problem("It has changes to meetings that its rule no longer gives; they are left out.")
-        return True
+        if master is None:
+            return set()
+        older = {
+            one.original_start_s: wall_s(one.entry.recurrence_id)
+            for one in overridden
+            if one.entry.sequence < master.sequence and one.entry.recurrence_id is not None
+        }
+        if not older:
+            return set()
+        ruled = self._ruled(master, wall_s(master.start), min(older.values()), max(older.values()))
+        given = set(islice(ruled, STARTS_MAX))
+        if len(given) == STARTS_MAX:
+            return set()
+        given.update(wall_s(rdate) for rdate in master.rdates)
+        left = {original_s for original_s, at in older.items() if at not in given}
+        if left:
+            self._problem("It has changes to meetings that its rule no longer gives; they are left out.")
+        return left
 
     def _placed(self, at: int, original_s: int) -> Occurrence | None:
         """The occurrence that nobody overrides, moved by the latest "this and future" before it."""
@@ -260,6 +276,11 @@ class _Reader:
         whole_days = entry.all_day and entry.duration_s % DAY_S == 0
         end_s = to_instant(at + entry.duration_s, zone) if whole_days else start_s + entry.duration_s
         return Occurrence(original_s, start_s, end_s, entry)
+
+
+def _matters(one: Occurrence, from_s: int, until_s: int) -> bool:
+    """It shares an instant with the window, or the series had put it there before it moved."""
+    return (one.start_s < until_s and one.end_s > from_s) or from_s <= one.original_start_s < until_s
 
 
 def _by_start(one: Occurrence) -> tuple[int, int]:

@@ -195,8 +195,8 @@ class Reading:
         )
 
     def series(self) -> Series:
-        """What all occurrences share, from the deciding copy; no VMR, revision 1."""
-        copy = self.copies[0]
+        """What all occurrences share, from the newest copy that knows the whole series; no VMR, revision 1."""
+        copy = next((copy for copy in self.copies if copy.item.master is not None), self.copies[0])
         entry = copy.item.master or min(copy.item.overrides, key=_recurrence_id)
         rooms = tuple(sorted(other.room for other in self.copies))
         organizer = self._organizer(entry.organizer, rooms)
