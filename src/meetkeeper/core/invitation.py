@@ -176,7 +176,8 @@ def join_of(config: Config, vmr: Vmr | None) -> Join | None:
 
 def room_names(config: Config, rooms: Sequence[RoomId]) -> tuple[str, ...]:
     """The rooms as people call them; a room that is no longer configured keeps its id."""
-    names = {room.id: one_line(room.name) for room in config.rooms}
+    wanted = set(rooms)
+    names = {room.id: one_line(room.name) for room in config.rooms if room.id in wanted}
     return tuple(names.get(room) or room for room in rooms)
 
 

@@ -7,6 +7,7 @@ are encoded words, domains are IDNA, and a Reply-To that could not be written in
 
 import base64
 import hashlib
+import quopri
 import re
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -19,7 +20,7 @@ from msgspec import Struct
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.invitation import one_line
 from meetkeeper.core.words import EffectKey, Person
-from meetkeeper.mail.headers import ASCII, UTF8, mailbox_value, text_value
+from meetkeeper.mail.headers import ASCII, UTF8, VerbatimPolicy, mailbox_value, text_value
 
 NAME_CHARS_MAX = 100
 """A display name longer than this is cut."""
@@ -64,19 +65,33 @@ def to_message(letter: Letter) -> EmailMessage:
     message["Message-ID"] = message_id(letter.key, letter.cluster, letter.domain)
     message["Auto-Submitted"] = "auto-generated"
     message["X-Meetkeeper-Notice"] = text_value("X-Meetkeeper-Notice", one_line(letter.notice))
-    message.set_content(_writable(letter.text), cte="quoted-printable")
+    message["MIME-Version"] = "1.0"
     # Derived, so that the same mail is the same bytes; "=_" can't occur in quoted-printable or base64 (RFC 2045 §6.7).
-    message.make_alternative(boundary=f"=_mk_{message_id(letter.key, letter.cluster, 'boundary')[1:33]}")
-    message.add_alternative(_writable(letter.html), subtype="html", cte="quoted-printable")
+    boundary = f"=_mk_{message_id(letter.key, letter.cluster, 'boundary')[1:33]}"
+    message["Content-Type"] = f'multipart/alternative; boundary="{boundary}"'
+    message.attach(_text_part("plain", letter.text, policy))
+    message.attach(_text_part("html", letter.html, policy))
     if letter.calendar is not None:
-        message.add_alternative(
-            letter.calendar,
-            maintype="text",
-            subtype="calendar",
-            cte="base64",
-            params={"method": letter.method, "charset": "UTF-8"},
-        )
+        message.attach(_calendar_part(letter.calendar, letter.method, policy))
     return message
+
+
+def _text_part(subtype: str, text: str, policy: VerbatimPolicy) -> EmailMessage:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace")
+    part = EmailMessage(policy=policy)
+    part["Content-Type"] = f'text/{subtype}; charset="utf-8"'
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    part.set_payload(quopri.encodestring(lines).decode("ascii"))
+    return part
+
+
+def _calendar_part(content: bytes, method: str, policy: VerbatimPolicy) -> EmailMessage:
+    """RFC 6047 §2.4. In base64, which nobody on the way folds again or ends its lines otherwise."""
+    part = EmailMessage(policy=policy)
+    part["Content-Type"] = f'text/calendar; method={method}; charset="UTF-8"'
+    part["Content-Transfer-Encoding"] = "base64"
+    part.set_payload(base64.encodebytes(content).decode("ascii"))
+    return part
 
 
 def message_id(key: EffectKey, cluster: str, domain: str) -> str:
@@ -121,8 +136,3 @@ def _ascii_domain(domain: str) -> str | None:
     except UnicodeError:
         return None
     return host if _DOMAIN.fullmatch(host) and len(host) <= 253 else None
-
-
-def _writable(text: str) -> str:
-    """The text with what UTF-8 can't write replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
