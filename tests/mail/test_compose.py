@@ -42,12 +42,12 @@ def test_the_recipient_is_called_by_name() -> None:
 @pytest.mark.parametrize(
     ("effect", "subject"),
     [
-        (request(meeting()), "Invitation: Planning – Tuesday 6 October 2026, 10:00–11:00"),
-        (request(meeting(revision=2)), "Updated: Planning – Tuesday 6 October 2026, 10:00–11:00"),
-        (cancel(meeting(revision=2)), "Cancelled: Planning – Tuesday 6 October 2026, 10:00–11:00"),
+        (request(meeting()), "Invitation: Planning (Tuesday 6 October 2026, 10:00-11:00)"),
+        (request(meeting(revision=2)), "Updated: Planning (Tuesday 6 October 2026, 10:00-11:00)"),
+        (cancel(meeting(revision=2)), "Cancelled: Planning (Tuesday 6 October 2026, 10:00-11:00)"),
         (
             SendMail("gone@guests.example", 2, "CANCEL", meeting=meeting().id),
-            "No longer invited: Planning – Tuesday 6 October 2026, 10:00–11:00",
+            "No longer invited: Planning (Tuesday 6 October 2026, 10:00-11:00)",
         ),
     ],
 )
