@@ -128,7 +128,7 @@ async def test_a_stuck_janus_is_unavailable_in_time(venue: JanusVenue) -> None:
             await bridge.ensure(wanted)
     finally:
         venue.janus.resume()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert await bridge.ensure(wanted) == Ensured(wanted.marker)
     await bridge.close()
 
@@ -164,21 +164,34 @@ async def test_the_rooms_file_holds_only_what_is_on(venue: JanusVenue) -> None:
     assert [wanted.alias in text for wanted in (over, gone, on, booked)] == [False, False, True, False]
 
 
+@pytest.mark.parametrize("kept", [0, 60, -30])
+async def test_a_torn_rooms_file_is_got_over(venue: JanusVenue, kept: int) -> None:
+    """A private Janus that crashed while it wrote its rooms starts with its settings, and the rooms are made again."""
+    wanted = wanted_vmr("torn", Phase.OPEN)
+    await venue.bridge.ensure(wanted)
+    venue.janus.kill()
+    text = venue.janus.rooms_file.read_text("utf-8")
+    venue.janus.rooms_file.write_text(text[:kept], "utf-8")
+    venue.janus.start()
+    assert await venue.bridge.ensure(wanted) == Ensured(None)
+    assert await venue.join(wanted.alias, wanted.pin) is not None
+
+
 # --- many -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_hundred_rooms_come_back_together(venue: JanusVenue) -> None:
+async def test_many_rooms_come_back_together(venue: JanusVenue) -> None:
     """All rooms may be ensured at once: new ones need no listing, and those that stand share a few listings."""
-    wishes = [wanted_vmr(f"many {number}") for number in range(100)]
-    assert await asyncio.gather(*map(venue.standby.ensure, wishes)) == [Ensured(None)] * 100
+    wishes = [wanted_vmr(f"many {number}") for number in range(60)]
+    assert await asyncio.gather(*map(venue.standby.ensure, wishes)) == [Ensured(None)] * 60
     await venue.restart(forget=False)
     venue.wire.counted = b'"list"'
-    assert await asyncio.gather(*map(venue.bridge.ensure, wishes)) == [Ensured(None)] * 100
+    assert await asyncio.gather(*map(venue.bridge.ensure, wishes)) == [Ensured(None)] * 60
     assert venue.wire.count == 0
     found = await asyncio.gather(*map(venue.bridge.ensure, wishes))
     assert found == [Ensured(wanted.marker) for wanted in wishes]
-    assert venue.wire.count <= 25
-    assert len(await venue.bridge.survey()) == 100
+    assert venue.wire.count <= 20
+    assert len(await venue.bridge.survey()) == 60
 
 
 async def test_closing_wins_against_a_crowd_at_the_door(venue: JanusVenue) -> None:

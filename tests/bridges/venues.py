@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from meetkeeper.bridges.janus.client import JanusBridge, Secrets
 from meetkeeper.bridges.janus.launch import PrivateJanus, Settings
@@ -74,7 +75,7 @@ class JanusVenue:
     def __init__(self, janus: PrivateJanus, wire: "Wire") -> None:
         self.janus = janus
         self.wire = wire
-        self.bridge: Bridge = adapter(wire.url, client_url=janus.client_url, timeout_s=2.0)
+        self.bridge: Bridge = adapter(wire.url, client_url=janus.client_url)
         self.standby: Bridge = adapter(janus.admin_url, client_url=janus.client_url)
         self._seats: list[Seat] = []
 
@@ -141,9 +142,10 @@ class JanusGuest:
 
 
 class Wire:
-    """Carries bytes to Janus and back; told to `swallow`, it keeps back the answers to what makes or changes rooms.
+    """Carries bytes to Janus and back.
 
-    `count` grows with every request that holds the bytes `counted`.
+    Told to `swallow`, it breaks off where Janus answers to what makes or changes rooms. `count` grows with every
+    request that holds the bytes `counted`.
     """
 
     def __init__(self, port: int) -> None:
@@ -196,12 +198,24 @@ class Wire:
     ) -> None:
         try:
             while chunk := await reader.read(65_536):
-                if not muted.is_set():
-                    writer.write(chunk)
+                if muted.is_set():
+                    break
+                writer.write(chunk)
         except OSError:
             pass
         finally:
             writer.close()
+
+
+@asynccontextmanager
+async def janus_venue(janus: PrivateJanus) -> AsyncIterator[JanusVenue]:
+    """A running Janus as a venue, left as it was found."""
+    wire = Wire(urlsplit(janus.admin_url).port or 0)
+    await wire.open()
+    venue = JanusVenue(janus, wire)
+    yield venue
+    await venue.close()
+    await wire.close()
 
 
 def private_janus(folder: Path) -> PrivateJanus:

@@ -36,11 +36,12 @@ class AliasTaken(Struct, frozen=True):
 
 
 class FoundVmr(Struct, frozen=True):
-    """A VMR of ours on the bridge."""
+    """A VMR of ours on the bridge. `phase` is how it stands there; None where the bridge cannot tell."""
 
     alias: Alias
     marker: str
     participants: int = 0
+    phase: Phase | None = None
 
 
 class Health(Struct, frozen=True):

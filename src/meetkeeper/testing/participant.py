@@ -99,15 +99,17 @@ class _Api:
         return said
 
     async def _keep_polling(self) -> None:
-        while True:
-            answer = await self._http.get(
-                self._url + self._session, params={"maxev": 10, "apisecret": self._secret}
-            )
-            said = answer.json()
-            for event in said if isinstance(said, list) else [said]:
-                if event["janus"] == "error":
-                    return
-                self._hand_out(event)
+        """Until Janus no longer knows us or is gone, which every handle then hears."""
+        params = {"maxev": "10", "apisecret": self._secret}
+        events: list[dict[str, Any]] = []
+        with contextlib.suppress(httpx2.HTTPError):
+            while not any(event["janus"] == "error" for event in events):
+                said = (await self._http.get(self._url + self._session, params=params)).json()
+                events = said if isinstance(said, list) else [said]
+                for event in events:
+                    self._hand_out(event)
+        for queue in self.handles.values():
+            queue.put_nowait({"janus": "timeout"})
 
     def _hand_out(self, event: dict[str, Any]) -> None:
         waiting = self._waiting.get(event.get("transaction", ""))
@@ -134,14 +136,13 @@ class Seat:
     @classmethod
     async def take(cls, url: str, room: str, pin: str, *, display: str = "guest", secret: str = "") -> Self:
         """Join. Raises `JoinRefused` when the room says no, and httpx2's errors when Janus is away."""
-        api = _Api(url, secret)
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            api = _Api(url, secret)
+            undo.push_async_callback(api.close)
             await api.open()
             seat = cls(api, await api.attach(), room)
             await seat._join(pin, display)
-        except BaseException:
-            await api.close()
-            raise
+            undo.pop_all()
         return seat
 
     async def is_in(self) -> bool:

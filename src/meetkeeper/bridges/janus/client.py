@@ -103,7 +103,7 @@ class JanusBridge:
             await self._destroy(alias)
 
     async def survey(self) -> tuple[FoundVmr, ...]:
-        """Every room under our marker, with the number of people in it.
+        """Every room under our marker, with its phase and the number of people in it.
 
         Raises `Unavailable`, `Refused` and `TheirMistake`.
         """

@@ -184,15 +184,17 @@ class PrivateJanus:
         texts = settings_files(self._folder, self._install.library, self._settings, self._ports)
         for name, text in texts.items():
             path = self._folder / name
-            # Rooms live in this one file; it is only written anew when it was made under another key.
-            if (
-                name == _ROOMS_FILE
-                and path.exists()
-                and _quoted(self._settings.admin_key) in path.read_text("utf-8")
-            ):
+            if name == _ROOMS_FILE and self._rooms_file_is_ours():
                 continue
             path.write_text(text, "utf-8")
             path.chmod(0o600)
+
+    def _rooms_file_is_ours(self) -> bool:
+        """Whether the rooms in it can be kept: made under our key, and not torn by a crash while Janus wrote it."""
+        if not self.rooms_file.exists():
+            return False
+        text = self.rooms_file.read_text("utf-8", "replace").rstrip()
+        return _quoted(self._settings.admin_key) in text and text.endswith(("}", "};"))
 
     def _spawn(self) -> None:
         command = [self._install.program, "-F", str(self._folder), "--disable-colors"]

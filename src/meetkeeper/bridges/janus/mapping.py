@@ -121,16 +121,24 @@ def marker_of(text: str, alias: Alias) -> str | None:
     return marker if marker_lineage(marker, alias) is not None else None
 
 
+def phase_of(text: str) -> Phase | None:
+    """The phase in a description of ours; None when it names none. It is changed in one stroke with the PIN."""
+    word = text.partition(" ")[2].partition(" ")[0]
+    return Phase(word) if word in set(Phase) else None
+
+
 def may_be_kept(text: str) -> bool:
     """Whether a room with this description may stand in Janus' rooms file with its real PIN."""
-    return (*text.split(" ", 2), "", "")[1] not in (Phase.BOOKED, Phase.CLOSED)
+    return phase_of(text) not in (Phase.BOOKED, Phase.CLOSED)
 
 
 def found_vmr(listed: Listed) -> FoundVmr | None:
     """A listed room as a VMR of ours; None when it is somebody else's."""
     alias = Alias(str(listed.room))
     marker = marker_of(listed.description, alias)
-    return None if marker is None else FoundVmr(alias, marker, listed.num_participants)
+    if marker is None:
+        return None
+    return FoundVmr(alias, marker, listed.num_participants, phase_of(listed.description))
 
 
 # --- requests --------------------------------------------------------------------------------------------------------

@@ -101,7 +101,7 @@ class FakeBridge:
         self._record(Call("survey", by))
         self._answer()
         return tuple(
-            FoundVmr(alias, vmr.marker, len(self.guests.get(alias, ())))
+            FoundVmr(alias, vmr.marker, len(self.guests.get(alias, ())), vmr.phase)
             for alias, vmr in self.vmrs.items()
             if marker_lineage(vmr.marker, alias) is not None
         )
