@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from meetkeeper.core.changes import EffectOpen, MeetingKept, SeriesKept, apply, raw
+from meetkeeper.core.changes import EffectOpen, ItemKept, MeetingKept, SeriesKept, apply, raw
 from meetkeeper.core.configuration import MailConfig, RoomConfig, TimeConfig
 from meetkeeper.core.effects import WriteItem, key_of
 from meetkeeper.core.findings import Changed, Field, MeetingFinding, New, SeriesEvent, UidFindings, Vanished
 from meetkeeper.core.reconcile import horizon_s, roll
+from meetkeeper.core.settling import kept_row
 from meetkeeper.core.state import Series, Status
 from meetkeeper.core.words import (
     DESCRIPTION_CHARS_MAX,
@@ -321,15 +322,14 @@ def test_a_cancelled_meeting_comes_back_with_its_copy() -> None:
         assert finding.meeting.id == single_id("x")
 
 
-def test_a_cancelled_meeting_does_not_come_back_without_reason() -> None:
-    """Closed by somebody else, a meeting stays closed while no copy has changed."""
+def test_what_the_clock_has_closed_stays_closed() -> None:
+    """Ended or failed, a meeting does not come back while its time is what it was, whatever else changes."""
     desk = Desk()
     shown(desk, (A, single("x")), (B, single("x")))
-    for step in (Step.CANCELLED, Step.FAILED, Step.ENDED):
+    for step in (Step.FAILED, Step.ENDED):
         desk.step(single_id("x"), step)
         assert desk.settle("x").meetings == ()
-    desk.step(single_id("x"), Step.ENDED)
-    assert shown(desk, (A, single("x", subject="Same time"))).meetings == ()
+        assert shown(desk, (A, single("x", subject=f"Same time, {step}"))).meetings == ()
 
 
 def test_a_cancelled_running_meeting_ends() -> None:
@@ -684,6 +684,23 @@ def test_a_nearer_horizon_cancels_nothing() -> None:
 # --- booked here ----------------------------------------------------------------------------------------------
 
 
+def test_a_booking_that_was_over_may_be_held_again() -> None:
+    """Moved to a later day by a person's hand in the calendar, a booking that has ended is held again."""
+    desk = Desk()
+    booking(desk)
+    shown(desk, (A, echo()))
+    desk.step(single_id("x"), Step.ENDED)
+    desk.now_s += 2 * DAY_S
+    finding = only(shown(desk, (A, echo(hours=72, sequence=3))))
+    assert isinstance(finding, New)
+    assert finding.revived is not None
+
+
+def kept_item(desk: Desk, href: str) -> ItemKept:
+    """The change that keeps a row of room a as it stands."""
+    return kept_row(desk.state.items[A][href])
+
+
 def booking(desk: Desk, rooms: tuple[RoomId, ...] = (A, B), **changes: Any) -> Meeting:
     """A meeting booked here."""
     known = {
@@ -758,6 +775,10 @@ def test_a_cancelled_booking_stays_cancelled() -> None:
     booking(desk)
     desk.step(single_id("x"), Step.CANCELLED)
     assert shown(desk, (A, echo())).meetings == ()
+    assert shown(desk, (A, echo(sequence=9))).meetings == ()
+    assert shown(desk, (A, weekly("x", sequence=9))) == UidFindings(
+        uid=Uid("x"), items=(kept_item(desk, "x.ics"),), same=1
+    )
     assert gone(desk, (A, "x.ics")).meetings == ()
 
 

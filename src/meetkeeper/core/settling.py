@@ -1,7 +1,7 @@
 """What the settled items of one UID mean for our meetings: the second stage of `core.reconcile`.
 
 `core.theirs` says what ought to be, State what is; the difference is findings. Rules of this file. Meetings that are
-over are never made, changed or cancelled, and a closed one comes back only when a copy has newly appeared or changed.
+over are never made, changed or cancelled; one that a calendar has closed comes back when a calendar shows it again.
 A running meeting ends when a calendar says so; one whose last copy merely disappears runs on to its end, because
 rooms are released in the middle of meetings. A meeting booked here is its own master: copies older than it are its
 echoes, a newer one is a person's hand, a deleted one takes its room out.
@@ -28,7 +28,6 @@ from meetkeeper.core.theirs import (
     Copy,
     Reading,
     Version,
-    Wanted,
     copies_of,
     differences,
     same_series,
@@ -80,7 +79,7 @@ class _Case:
         if self._is_booked():
             version = self._booked_version()
             newer = [copy for copy in self.standing if copy.version > version]
-            if not newer:
+            if not newer or self._is_called_off():
                 return self._settle_booked()
             self.standing = self._with_echoes(newer)
         reading = Reading(self.state, self.uid, self.standing)
@@ -112,9 +111,9 @@ class _Case:
         reading = Reading(self.state, self.uid, self.standing)
         wanted = reading.meetings(from_s, until_s) if reading.repeats else {}
         new = [
-            New(meeting=one.meeting)
+            New(meeting=one)
             for one in wanted.values()
-            if one.meeting.id not in self.state.meetings and one.meeting.end_s > self.now_s
+            if one.id not in self.state.meetings and one.end_s > self.now_s
         ]
         finding = SeriesFinding(
             event=SeriesEvent.ROLLED, series=series, expanded_until_s=until_s, before=series
@@ -130,7 +129,7 @@ class _Case:
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 
-    def _look_beyond(self, reading: Reading, wanted: dict[MeetingId, Wanted], until_s: int) -> None:
+    def _look_beyond(self, reading: Reading, wanted: dict[MeetingId, Meeting], until_s: int) -> None:
         """Meetings of ours outside the window are asked for one by one: they may still be wanted."""
         if not reading.repeats:
             return
@@ -144,7 +143,7 @@ class _Case:
                     wanted[row.id] = found
 
     def _compare(
-        self, reading: Reading, wanted: dict[MeetingId, Wanted], *, goes_on: bool
+        self, reading: Reading, wanted: dict[MeetingId, Meeting], *, goes_on: bool
     ) -> tuple[tuple[MeetingFinding, ...], int]:
         findings: list[MeetingFinding] = []
         same = 0
@@ -152,7 +151,7 @@ class _Case:
             finding = self._compare_one(one)
             if finding is not None:
                 findings.append(finding)
-            elif one.meeting.id in self.state.meetings:
+            elif one.id in self.state.meetings:
                 same += 1
         for row in self.ours:
             if row.id not in wanted and self._has_vanished(row):
@@ -161,8 +160,8 @@ class _Case:
         findings.sort(key=_start_of)
         return tuple(findings), same
 
-    def _compare_one(self, one: Wanted) -> MeetingFinding | None:
-        meeting, now_s = one.meeting, self.now_s
+    def _compare_one(self, meeting: Meeting) -> MeetingFinding | None:
+        now_s = self.now_s
         row = self.state.meetings.get(meeting.id)
         if row is None:
             if meeting.end_s <= now_s:
@@ -171,16 +170,24 @@ class _Case:
         before = self.state.decode(row)
         after = replace(meeting, revision=before.revision, vmr=before.vmr, origin=before.origin)
         if row.step not in OPEN_STEPS:
-            moved = (before.start_s, before.end_s) != (after.start_s, after.end_s)
-            if not one.fresh or after.end_s <= now_s or not (moved or row.step is Step.CANCELLED):
-                return None
-            revision = max(before.revision + 1, self._next_revision(meeting))
-            return New(meeting=replace(after, revision=revision), revived=before)
+            return self._revived(row, before, after)
         fields = differences(before, after)
         if not fields or (before.end_s <= now_s and after.end_s <= now_s):
             return None
         quiet = after.end_s <= now_s
         return Changed(before=before, after=after, step=row.step, fields=fields, quiet=quiet)
+
+    def _revived(self, row: Kept, before: Meeting, after: Meeting) -> New | None:
+        """A closed meeting that ought to be: cancelled by a calendar and there again, or over and held again later.
+
+        What was cancelled here, as a booking, is not brought back by its copies.
+        """
+        moved = (before.start_s, before.end_s) != (after.start_s, after.end_s)
+        back = before.origin != "api" if row.step is Step.CANCELLED else moved
+        if not back or after.end_s <= self.now_s:
+            return None
+        revision = max(before.revision + 1, self._next_revision(after))
+        return New(meeting=replace(after, revision=revision), revived=before)
 
     def _has_vanished(self, row: Kept) -> bool:
         if row.step not in OPEN_STEPS or row.end_s <= self.now_s:
@@ -244,9 +251,9 @@ class _Case:
             replaced=replaced,
         )
 
-    def _goes_on(self, reading: Reading, wanted: dict[MeetingId, Wanted]) -> bool:
+    def _goes_on(self, reading: Reading, wanted: dict[MeetingId, Meeting]) -> bool:
         """The UID has a meeting that is not over, be it beyond the horizon."""
-        if any(one.meeting.end_s > self.now_s for one in wanted.values()):
+        if any(one.end_s > self.now_s for one in wanted.values()):
             return True
         return any(following(copy.item, reading.zone, int(self.now_s)) is not None for copy in reading.copies)
 
@@ -287,6 +294,11 @@ class _Case:
         if self.series is not None:
             return self.series.origin == "api"
         return self.single is not None and self.single.origin == "api"
+
+    def _is_called_off(self) -> bool:
+        if self.series is not None:
+            return self.series.over
+        return any(row.step is Step.CANCELLED for row in self.ours)
 
     def _booked_version(self) -> Version:
         ours = self.series or self.single

@@ -57,13 +57,6 @@ class Copy(Struct, frozen=True, gc=False):
         return self.item.master is None or not self.item.master.cancelled
 
 
-class Wanted(Struct, frozen=True, gc=False):
-    """A meeting as it ought to be, without VMR and with revision 1; `fresh` when a fresh copy shows it."""
-
-    meeting: Meeting
-    fresh: bool
-
-
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
@@ -148,25 +141,23 @@ class Reading:
         """True when the deciding copy is a series."""
         return bool(self.copies) and self.copies[0].item.repeats
 
-    def meetings(self, from_s: int, until_s: int) -> dict[MeetingId, Wanted]:
-        """The meetings in the window; a single one wherever it is."""
+    def meetings(self, from_s: int, until_s: int) -> dict[MeetingId, Meeting]:
+        """The meetings in the window as they ought to be, revision 1, no VMR; a single one wherever it is."""
         if not self.repeats:
             from_s, until_s = START_MIN_S, START_MAX_S
         deciding: dict[int | None, tuple[Copy, Occurrence]] = {}
-        rooms: dict[int | None, list[Copy]] = {}
+        rooms: dict[int | None, dict[RoomId, None]] = {}
         for copy in self.copies:
             expansion = expand(copy.item, self.zone, from_s, until_s)
             self.problems.update(dict.fromkeys(expansion.problems))
             for one in expansion.occurrences:
                 key = one.original_start_s if self.repeats else None
                 deciding.setdefault(key, (copy, one))
-                shown_by = rooms.setdefault(key, [])
-                if not shown_by or shown_by[-1] is not copy:
-                    shown_by.append(copy)
-        found: dict[MeetingId, Wanted] = {}
+                rooms.setdefault(key, {})[copy.room] = None
+        found: dict[MeetingId, Meeting] = {}
         for key, (copy, one) in deciding.items():
-            meeting = self._meeting(key, copy, one, tuple(sorted(other.room for other in rooms[key])))
-            found[meeting.id] = Wanted(meeting, any(other.fresh for other in rooms[key]))
+            meeting = self._meeting(key, copy, one, tuple(sorted(rooms[key])))
+            found[meeting.id] = meeting
         return found
 
     def _meeting(
