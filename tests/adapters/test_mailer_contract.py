@@ -16,7 +16,7 @@ from meetkeeper.ports.mailer import Mailer
 from meetkeeper.testing.contracts.mailer import MailerContract
 from meetkeeper.testing.fakes.mailer import FakeMailer
 
-QUICK = Patience(connect_s=2.0, command_s=2.0, final_s=2.0, idle_s=5.0, goodbye_s=0.5)
+QUICK = Patience(connect_s=10.0, command_s=10.0, final_s=10.0, idle_s=30.0, goodbye_s=0.5)
 
 
 class FakePost:

@@ -20,6 +20,7 @@ from meetkeeper.ports.mailer import FateUnknown
 from meetkeeper.testing.contracts.mailer import letter
 
 IMPATIENT = Patience(connect_s=0.3, command_s=0.3, final_s=0.3, idle_s=5.0, goodbye_s=0.2)
+PATIENT = Patience(connect_s=10.0, command_s=10.0, final_s=10.0, idle_s=30.0, goodbye_s=1.0)
 KARI = "kari@guests.example"
 HANG = b"hang"
 CLOSE = b"close"
@@ -109,7 +110,7 @@ async def start() -> AsyncIterator[Start]:
 
     async def begin(
         said: dict[str, bytes | list[bytes]] | None = None,
-        patience: Patience = IMPATIENT,
+        patience: Patience = PATIENT,
         **settings: object,
     ) -> tuple[Server, SmtpMailer]:
         server = Server(said)
@@ -137,12 +138,12 @@ async def test_before_the_final_dot_every_fault_is_tried_again(
     start: Start, stage: str, fault: bytes
 ) -> None:
     """Whatever goes wrong before the mail was handed over leaves it `Unavailable`, soon, with a time to come back."""
-    _, mailer = await start({stage: fault})
+    _, mailer = await start({stage: fault}, patience=IMPATIENT)
     began = time.monotonic()
     with pytest.raises(Unavailable) as later:
         await mailer.send(letter(), KARI)
     assert later.value.retry_after_s > 0
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
 
 
 @pytest.mark.parametrize("fault", [HANG, CLOSE, b"what a mail!\r\n"])
@@ -150,7 +151,7 @@ async def test_after_the_final_dot_silence_and_nonsense_leave_the_fate_unknown(
     start: Start, fault: bytes
 ) -> None:
     """Once the mail is handed over, a server that hangs, hangs up or babbles may have taken it."""
-    _, mailer = await start({"DOT": fault})
+    _, mailer = await start({"DOT": fault}, patience=msgspec.structs.replace(PATIENT, final_s=0.3))
     with pytest.raises(FateUnknown, match=r"kari@guests\.example"):
         await mailer.send(letter(), KARI)
 
@@ -382,7 +383,7 @@ async def test_a_certificate_of_somebody_else_is_not_accepted(tmp_path: Path, st
     await sink.start()
     config = MailConfig(host="127.0.0.1", port=sink.port, ca_file=str(tmp_path / "ca.pem"))
     with pytest.raises(Unavailable, match=r"mail\.ca_file"):
-        await SmtpMailer(config, None, IMPATIENT).send(letter(), KARI)
+        await SmtpMailer(config, None, PATIENT).send(letter(), KARI)
     await sink.stop()
     assert sink.mails() == []
 
@@ -397,7 +398,7 @@ async def test_tls_from_the_first_byte(tmp_path: Path) -> None:
     listening = await asyncio.start_server(said.talk, "127.0.0.1", 0, ssl=context)
     port = listening.sockets[0].getsockname()[1]
     config = MailConfig(host="localhost", port=port, tls="tls", ca_file=str(tmp_path / "ca.pem"))
-    mailer = SmtpMailer(config, None, IMPATIENT)
+    mailer = SmtpMailer(config, None, PATIENT)
     assert await mailer.send(letter(), KARI) == "2.0.0 taken"
     assert "TLSv1.3" in await mailer.probe()
     await mailer.close()
@@ -481,20 +482,21 @@ async def test_a_warm_connection_that_went_cold_costs_nothing(start: Start, faul
 
 async def test_an_idle_connection_says_goodbye(start: Start) -> None:
     """A connection that nobody needs is closed politely after its time."""
-    patience = msgspec.structs.replace(IMPATIENT, idle_s=0.05)
+    patience = msgspec.structs.replace(PATIENT, idle_s=0.05)
     server, mailer = await start(patience=patience)
     await mailer.send(letter(), KARI)
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(10):
+        while server.open:
+            await asyncio.sleep(0.01)
     assert server.seen[-1] == "QUIT"
-    assert server.open == 0
 
 
 async def test_a_mail_given_up_on_leaves_no_half_talk_behind(start: Start) -> None:
     """A cancelled send closes its connection and frees its slot."""
     server, mailer = await start({"DOT": [HANG, b"250 ok\r\n"]}, concurrency=1, patience=Patience())
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(mailer.send(letter(1), KARI), 0.1)
-    async with asyncio.timeout(2.0):
+        await asyncio.wait_for(mailer.send(letter(1), KARI), 0.5)
+    async with asyncio.timeout(10):
         await mailer.send(letter(2), KARI)
     assert server.connections == 2
 
