@@ -49,6 +49,7 @@ class Server:
         self.contents: list[bytes] = []
         self.connections = 0
         self.open = 0
+        self.quiet = asyncio.Event()
         self.most_open = 0
         self.port = 0
 
@@ -76,6 +77,7 @@ class Server:
             pass
         finally:
             self.open -= 1
+            self.quiet.set()
             self._tasks.discard(task)
             writer.transport.abort()
 
@@ -486,8 +488,7 @@ async def test_an_idle_connection_says_goodbye(start: Start) -> None:
     server, mailer = await start(patience=patience)
     await mailer.send(letter(), KARI)
     async with asyncio.timeout(10):
-        while server.open:
-            await asyncio.sleep(0.01)
+        await server.quiet.wait()
     assert server.seen[-1] == "QUIT"
 
 
