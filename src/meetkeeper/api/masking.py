@@ -19,9 +19,12 @@ def masked(body: bytes) -> bytes:
 def unmasked(sent: bytes, present: bytes) -> bytes:
     """What was sent, with stars replaced by the secrets that stand in the same place now.
 
-    Lists are matched by `id` or `name`. Raises `TheirMistake` for stars where there is no secret to keep, or for
-    something that is no JSON object.
+    Lists are matched by `id` or `name`. A text without stars comes back as it is, so that what is wrong with it is said
+    with its own lines. Raises `TheirMistake` for stars where there is no secret to keep, or for something that is no
+    JSON object.
     """
+    if MASK.encode() not in sent:
+        return sent
     try:
         value = msgspec.json.decode(sent)
     except msgspec.DecodeError as error:
@@ -34,8 +37,11 @@ def unmasked(sent: bytes, present: bytes) -> bytes:
 
 
 def differences(old: bytes, new: bytes) -> list[str]:
-    """One line for each value that differs, secrets masked: `rooms[oslo-3].capacity: 8 → 10`."""
-    before, after = _flat(_mask(msgspec.json.decode(old))), _flat(_mask(msgspec.json.decode(new)))
+    """One line for each value that differs, secrets masked: `rooms[oslo-3].capacity: 8 → 10`; none for broken JSON."""
+    try:
+        before, after = _flat(_mask(msgspec.json.decode(old))), _flat(_mask(msgspec.json.decode(new)))
+    except msgspec.DecodeError:
+        return []
     lines = []
     for path in sorted(before.keys() | after.keys()):
         if path not in after:

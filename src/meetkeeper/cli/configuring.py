@@ -1,0 +1,111 @@
+"""The configuration's life on the command line: show, check, diff, deploy, revisions, rollback."""
+
+import json
+from pathlib import Path
+
+import rich_click as click
+
+from meetkeeper.cli import show
+from meetkeeper.cli.session import Session, as_json, json_option, pass_session
+from meetkeeper.core.errors import NotFound
+
+
+@click.group()
+def config() -> None:
+    """The configuration: staged → checked → deployed → rolled back."""
+
+
+def _staged(session: Session, file: Path | None) -> bytes:
+    """The text that is meant: a named file, else the one that waits in the home folder."""
+    if file is None:
+        if not session.home:
+            raise click.UsageError("Name a FILE, or say --home for the staged one.")
+        file = Path(session.home).expanduser() / "config" / "staged.json"
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise NotFound("no-staged", f"{file} does not exist: nothing is staged. Name a FILE.") from None
+
+
+@config.command("show")
+@json_option
+@pass_session
+def config_show(session: Session, *, json_out: bool) -> None:
+    """What is in force, without secrets."""
+    seen = session.client.get("/config")
+    if json_out:
+        as_json(seen)
+    else:
+        click.echo(json.dumps(seen["config"], indent=2, ensure_ascii=False))
+
+
+@config.command("check")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@json_option
+@pass_session
+@click.pass_context
+def config_check(ctx: click.Context, session: Session, *, file: Path | None, json_out: bool) -> None:
+    """What is wrong with FILE, or with what is staged. Exit code 1 when something is."""
+    seen = session.client.send("POST", "/config/check", _staged(session, file))
+    if json_out:
+        as_json(seen)
+    else:
+        for line in seen["problems"]:
+            click.secho(line, fg="red")
+        if seen["ok"]:
+            click.echo("Nothing is wrong with it.")
+    ctx.exit(0 if seen["ok"] else 1)
+
+
+@config.command("diff")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@json_option
+@pass_session
+def config_diff(session: Session, *, file: Path | None, json_out: bool) -> None:
+    """What deploying FILE, or what is staged, would change."""
+    seen = session.client.send("POST", "/config/check", _staged(session, file))
+    if json_out:
+        as_json(seen)
+        return
+    for line in seen["problems"]:
+        click.secho(line, fg="red")
+    for line in seen["changes"]:
+        click.secho(line, fg={"+": "green", "-": "red"}.get(line[:1]))
+    if seen["ok"] and not seen["changes"]:
+        click.echo("It changes nothing.")
+
+
+@config.command("deploy")
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@pass_session
+def config_deploy(session: Session, *, file: Path | None) -> None:
+    """Put FILE, or what is staged, in force."""
+    revision = session.client.get("/config")["revision"]
+    body = _staged(session, file)
+    deployed = session.client.send("PUT", "/config", body, headers={"If-Match": f'"{revision}"'})
+    click.echo(f"Configuration {deployed['revision']} is in force.")
+
+
+@config.command("revisions")
+@json_option
+@pass_session
+def config_revisions(session: Session, *, json_out: bool) -> None:
+    """Configurations that may be rolled back to."""
+    seen = session.client.get("/config/revisions")
+    if json_out:
+        as_json(seen)
+        return
+    rows = [(str(one["revision"]), show.second(one["at"]), one["by"]) for one in seen["revisions"]]
+    show.table(("revision", "in force since", "by"), rows, empty="None.")
+
+
+@config.command("rollback")
+@click.option("--to", type=int, help="This revision; default: the one before.")
+@pass_session
+def config_rollback(session: Session, *, to: int | None) -> None:
+    """Put an earlier configuration in force again."""
+    deployed = session.client.send("POST", "/config/rollback", {"revision": to})
+    click.echo(f"Configuration {deployed['revision']} is in force.")
+
+
+COMMANDS = (config,)

@@ -1,0 +1,214 @@
+"""Commands that look: status, today, risk, rooms, meetings, meeting, outbox, explain. Each takes --json."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import rich_click as click
+
+from meetkeeper.api.client import part
+from meetkeeper.cli import show
+from meetkeeper.cli.session import Session, as_json, json_option, pass_session
+
+Answer = dict[str, Any]
+
+
+@click.command()
+@json_option
+@pass_session
+def status(session: Session, *, json_out: bool) -> None:
+    """How the server stands: role, calendars, bridges, mail, outbox."""
+    seen = session.client.get("/cluster")
+    if json_out:
+        as_json(seen)
+        return
+    show.facts(
+        [
+            ("server", f"{seen['server']} {seen['release']}, {seen['role']}"),
+            ("kept", f"epoch {seen['epoch']}, frame {seen['seq']}, configuration {seen['config_revision']}"),
+            ("since", show.second(seen["started"])),
+            ("failed", seen["failed"]),
+            ("meetings", _counts(seen["meetings"])),
+            ("outbox", _counts(seen["outbox"]) or "empty"),
+            ("mail", f"{seen['mail']['state']}: {seen['mail']['text']}"),
+        ]
+    )
+    click.echo()
+    rows = [(one["id"], one["state"], str(one["vmrs"]), one["text"]) for one in seen["bridges"]]
+    show.table(("bridge", "state", "VMRs", "says"), rows, empty="No bridge is configured.")
+    click.echo()
+    rows = [
+        (one["room"], show.second(one["last_pass"]), str(one["held"] or ""), one["error"] or "ok")
+        for one in seen["calendars"]
+    ]
+    show.table(("calendar of", "last pass", "held", "says"), rows, empty="No room has a calendar.")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+
+
+@click.command()
+@click.option("--room", help="This room alone.")
+@json_option
+@pass_session
+def today(session: Session, *, room: str | None, json_out: bool) -> None:
+    """Today's meetings, by start."""
+    now = datetime.now().astimezone()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    _list(
+        session, room, (midnight.isoformat(), (midnight + timedelta(days=1)).isoformat()), json_out=json_out
+    )
+
+
+@click.command()
+@click.option("--room", help="This room alone.")
+@click.option("--from", "from_", help="From this time on (ISO 8601); default: now.")
+@click.option("--until", help="Up to this time.")
+@click.option("--state", help="scheduled, provisioned, live, ending, ended, cancelled or failed.")
+@click.option("--limit", default=100, show_default=True)
+@json_option
+@pass_session
+def meetings(
+    session: Session,
+    *,
+    room: str | None,
+    from_: str | None,
+    until: str | None,
+    state: str | None,
+    limit: int,
+    json_out: bool,
+) -> None:
+    """Meetings, by start."""
+    begin = from_ or datetime.now().astimezone().isoformat(timespec="seconds")
+    _list(session, room, (begin, until), state=state, limit=limit, json_out=json_out)
+
+
+def _list(
+    session: Session,
+    room: str | None,
+    span: tuple[str, str | None],
+    *,
+    json_out: bool,
+    state: str | None = None,
+    limit: int = 200,
+) -> None:
+    begin, until = span
+    page = session.client.get("/meetings", room=room, from_=begin, until=until, state=state, limit=limit)
+    if json_out:
+        as_json(page)
+        return
+    rows = [
+        (
+            show.clock(one["start"], day=True),
+            show.clock(one["end"]),
+            ", ".join(one["rooms"]),
+            one["state"],
+            one["subject"] or "(no subject)",
+            one["id"],
+        )
+        for one in page["meetings"]
+    ]
+    show.table(("start", "end", "room", "state", "subject", "id"), rows, empty="No meetings.")
+    if page.get("next"):
+        click.echo(f"… and more; --limit shows up to {limit}.")
+
+
+@click.command()
+@json_option
+@pass_session
+def risk(session: Session, *, json_out: bool) -> None:
+    """What may go wrong next, what bites first comes first."""
+    seen = session.client.get("/risks")
+    if json_out:
+        as_json(seen)
+        return
+    if not seen["risks"]:
+        click.echo("Nothing is at risk.")
+    for one in seen["risks"]:
+        when = f"{show.clock(one['at'], day=True)} " if one["at"] else "now "
+        click.secho(f"{when}{one['text']}", fg="red" if one["level"] == "red" else "yellow")
+        click.echo(f"    {one['do']}")
+
+
+@click.command()
+@json_option
+@pass_session
+def rooms(session: Session, *, json_out: bool) -> None:
+    """The rooms: what is in them now, what comes next, how their calendars do."""
+    seen = session.client.get("/rooms")
+    if json_out:
+        as_json(seen)
+        return
+    rows = [
+        (
+            one["id"],
+            one["name"],
+            one["calendar"]["state"],
+            _short(one["now"]) or "free",
+            _short(one["next"]),
+        )
+        for one in seen["rooms"]
+    ]
+    show.table(("room", "name", "calendar", "now", "next"), rows, empty="No rooms are configured.")
+
+
+def _short(meeting: Answer | None) -> str:
+    if meeting is None:
+        return ""
+    return f"{show.clock(meeting['start'])}–{show.clock(meeting['end'])} {meeting['subject']}"
+
+
+@click.command()
+@click.argument("meeting_id")
+@json_option
+@pass_session
+def meeting(session: Session, *, meeting_id: str, json_out: bool) -> None:
+    """One meeting with its door."""
+    one = session.client.get(f"/meetings/{part(meeting_id)}")
+    if json_out:
+        as_json(one)
+        return
+    meeting_facts(one)
+
+
+def meeting_facts(one: Answer) -> None:
+    """A meeting, fact by fact."""
+    vmr = one["vmr"] or {}
+    show.facts(
+        [
+            ("meeting", one["id"]),
+            ("subject", one["subject"]),
+            ("state", f"{one['state']}, revision {one['revision']}"),
+            ("when", f"{show.clock(one['start'], day=True)}–{show.clock(one['end'])} {one['time_zone']}"),
+            ("rooms", ", ".join(one["rooms"])),
+            ("organizer", one["organizer"]["email"]),
+            ("invitees", ", ".join(person["email"] for person in one["invitees"])),
+            ("join", vmr.get("join_url", "")),
+            ("SIP", vmr.get("sip_uri", "")),
+            ("number", vmr.get("numeric_id", "")),
+            ("PIN", vmr.get("pin", "")),
+            ("series", one["series"] or ""),
+        ]
+    )
+
+
+@click.command()
+@click.argument("about")
+@click.option("--limit", default=50, show_default=True)
+@json_option
+@pass_session
+def explain(session: Session, *, about: str, limit: int, json_out: bool) -> None:
+    """What happened to a meeting, room, alias or effect, and why; newest first."""
+    seen = session.client.get(f"/explain/{part(about)}", limit=limit)
+    if json_out:
+        as_json(seen)
+        return
+    for row in seen["rows"]:
+        click.secho(f"{show.second(row['at'])}  epoch {row['epoch']}, frame {row['seq']}", bold=True)
+        for line in row["changes"]:
+            click.echo(f"    {line}")
+        for line in row["why"]:
+            click.echo(f"    because {line}")
+
+
+COMMANDS = (status, today, risk, rooms, meetings, meeting, explain)
