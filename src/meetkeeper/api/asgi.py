@@ -1,6 +1,6 @@
 """ASGI in few words: the types, a whole body within bounds, a whole answer in two messages."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from meetkeeper.api import problems
@@ -87,7 +87,7 @@ async def answer_problem(send: Send, problem: Problem, more: Iterable[tuple[str,
     await answer(send, problem.status, headers, body)
 
 
-def address_of(scope: Scope, trusted: Collection[str]) -> str:
+def address_of(scope: Mapping[str, Any], trusted: Collection[str]) -> str:
     """Whose request this is: the peer, or behind trusted proxies the last address they did not make up."""
     client = scope.get("client")
     address = str(client[0]) if client else ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from meetkeeper.api.auth import Verifier
 from meetkeeper.api.follower import Follower
 from meetkeeper.api.gate import Engine, Gate
+from meetkeeper.api.limits import Attempts
 from meetkeeper.api.metrics import Counts, Metrics
 from meetkeeper.api.sessions import Sessions
 
@@ -19,6 +20,8 @@ class Desk:
     sessions: Sessions
     counts: Counts
     metrics: Metrics
+    joins: Attempts
+    """Tries at the invitees' door."""
 
     @property
     def engine(self) -> Engine:
@@ -37,4 +40,5 @@ def make_desk(gate: Gate) -> Desk:
         sessions=Sessions(follower),
         counts=counts,
         metrics=Metrics(gate, counts),
+        joins=Attempts(),
     )

@@ -207,6 +207,7 @@ def tokens(state: State) -> list[TokenRow]:
 class AtDoor(Struct, frozen=True):
     """What stands behind an alias at an instant: the meeting that counts now."""
 
+    alias: Alias
     meeting: Meeting
     step: Step
     cluster: ClusterConfig
@@ -225,6 +226,7 @@ def at_door(state: State, alias: Alias, now_s: float) -> AtDoor | None:
         return None
     config = state.settings()
     return AtDoor(
+        alias,
         meeting,
         row.step,
         config.cluster,

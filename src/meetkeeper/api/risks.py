@@ -13,7 +13,7 @@ from meetkeeper.api.standing import bridge_standing, mail_standing
 from meetkeeper.core.configuration import ClusterConfig
 from meetkeeper.core.effects import Announce, Effect, EnsureVmr, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.state import Kept, OutboxRow, State, Status
-from meetkeeper.core.words import MeetingId, Step
+from meetkeeper.core.words import MeetingId, RoomId, Step
 from meetkeeper.engine.status import EngineStatus
 
 SOON_S = 3_600
@@ -53,7 +53,7 @@ class RiskList(Struct, frozen=True, kw_only=True):
 def risks(state: State, status: EngineStatus, now_s: float) -> tuple[Risk, ...]:
     """Everything that may go wrong from now on."""
     cluster = state.settings().cluster
-    found = [*_server(status), *_brakes(state), *_calendars(status, now_s), *_bridges(status)]
+    found = [*_server(status), *_brakes(state), *_calendars(state, status, now_s), *_bridges(status)]
     found += [*_meetings(state, cluster, now_s), *_stuck(state, cluster)]
     found.sort(key=lambda risk: (risk.at_s or 0.0, risk.level != "red", risk.about))
     return tuple(found[:ROWS_MAX])
@@ -91,13 +91,13 @@ def _brakes(state: State) -> Iterator[Risk]:
                 "red",
                 "brake",
                 room,
-                f"{news.held} items vanished from the calendar of {room} at once; nothing was cancelled.",
+                f"{news.held} items vanished from the calendar of {_named(state, room)} at once; nothing was cancelled.",
                 f"Look at the calendar, then: meetkeeper brake {room} kept, or: meetkeeper brake {room} gone",
                 room=room,
             )
 
 
-def _calendars(status: EngineStatus, now_s: float) -> Iterator[Risk]:
+def _calendars(state: State, status: EngineStatus, now_s: float) -> Iterator[Risk]:
     for room in status.rooms:
         silent_s = now_s - room.last_pass_s if room.last_pass_s else 0.0
         if room.error:
@@ -106,7 +106,7 @@ def _calendars(status: EngineStatus, now_s: float) -> Iterator[Risk]:
                 level,
                 "calendar",
                 room.room,
-                f"The calendar of {room.room} can't be read: {room.error}",
+                f"The calendar of {_named(state, room.room)} can't be read: {room.error}",
                 "Look at the calendar server and the room's credentials.",
                 room=room.room,
             )
@@ -115,7 +115,7 @@ def _calendars(status: EngineStatus, now_s: float) -> Iterator[Risk]:
                 "amber",
                 "item",
                 room.room,
-                f"An item in the calendar of {room.room} can't be read: {problem}",
+                f"An item in the calendar of {_named(state, room.room)} can't be read: {problem}",
                 "Open the item in the calendar and save it again, or delete it.",
                 room=room.room,
             )
@@ -217,6 +217,12 @@ def meeting_id_of(effect: Effect) -> str:
 
 def _meeting_of(state: State, effect: Effect) -> Kept | None:
     return state.meetings.get(MeetingId(meeting_id_of(effect)))
+
+
+def _named(state: State, room: RoomId) -> str:
+    """A room as people and commands call it."""
+    configured = state.rooms.get(room)
+    return f"{configured.name} ({room})" if configured is not None and configured.name else room
 
 
 def _subject(subject: str, *, private: bool) -> str:
