@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from bench import machine, plan, report
+from bench import install, machine, plan, report
 from bench.processes import stop_all
 from bench.results import Results, ratios
 from bench.run import Run
@@ -23,6 +23,8 @@ def main() -> int:
     asked = _arguments()
     chosen = plan.QUICK if asked.quick else plan.FULL
     signal.signal(signal.SIGTERM, _end)
+    if not asked.no_install:
+        install.main()
     folder = machine.folder_beside(REPOSITORY)
     begin_s = time.monotonic()
     try:
@@ -63,6 +65,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--page", type=Path, metavar="FILE", help="write the page here (full run: docs/benchmarks.md)"
+    )
+    parser.add_argument(
+        "--no-install", action="store_true", help="leave missing programs missing and their rows empty"
     )
     parser.add_argument("--quick", action="store_true", help="a minute or two: proves, measures nothing")
     parser.add_argument(

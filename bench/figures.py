@@ -81,7 +81,7 @@ class Reader(Protocol):
 
 
 class Restarter(Protocol):
-    """Anything that can be filled once, closed, and loaded again by a fresh process."""
+    """Anything that can be filled once, closed, and loaded again by a fresh process. All it knows is in the folder."""
 
     @property
     def name(self) -> str: ...
@@ -89,15 +89,13 @@ class Restarter(Protocol):
     @property
     def does(self) -> str: ...
 
-    def start(self, folder: Path, meetings: int) -> None:
-        """Fill and close."""
+    def fill(self, folder: Path, meetings: int) -> None:
+        """Leave a closed store with so many meetings in the folder."""
         ...
 
-    def load(self, make_cold: Callable[[], None]) -> Loaded:
+    def load(self, folder: Path, make_cold: Callable[[], None]) -> Loaded:
         """Call `make_cold`, start a fresh process, wait until it answers, end it."""
         ...
-
-    def stop(self) -> None: ...
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:

@@ -1,7 +1,7 @@
 """`python -m bench.install`: get the neighbours' programs from the distribution, as root, without starting services.
 
 Packages of servers start them when they are installed. While this runs, a policy file says no to that, unless the
-machine has one already; afterwards it is taken away again. Whether they start at the next boot is the owner's choice.
+machine has one already; afterwards it is taken away again, and what was installed is disabled for the next boot.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Final
 
 PACKAGES: Final = {"redis-server": "redis-server", "redis-benchmark": "redis-tools", "wrk": "wrk"}
 """Program → package; PostgreSQL is looked for in its own folder."""
+SERVICES: Final = {"redis-server", "postgresql"}
 POSTGRESQL: Final = Path("/usr/lib/postgresql")
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 SAYS_NO: Final = "#!/bin/sh\nexit 101\n"
@@ -25,18 +26,37 @@ def main() -> int:
     """0 when everything is there in the end."""
     wanted = missing()
     if not wanted:
-        print("All programs are there.")
         return 0
     if shutil.which("apt-get") is None:
         print(f"No apt-get here. Install by hand: {', '.join(wanted)}", file=sys.stderr)
         return 1
     become = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if become and subprocess.run([*become, "true"], check=False, capture_output=True).returncode:
+        print(
+            f"Neither root nor sudo without a password. Install by hand: {', '.join(wanted)}", file=sys.stderr
+        )
+        return 1
     with _no_services_started(become):
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
         for argv in (["update", "-q"], ["install", "-q", "-y", "--no-install-recommends", *wanted]):
-            subprocess.run([*become, "apt-get", *argv], check=False, timeout=APT_S, env=environment)
+            done = subprocess.run(
+                [*become, "apt-get", *argv],
+                check=False,
+                timeout=APT_S,
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                print(done.stderr.strip()[-500:], file=sys.stderr)
+    _keep_off_at_boot(become, wanted)
     still = missing()
-    print(f"Still missing: {', '.join(still)}" if still else f"Installed: {', '.join(wanted)}")
+    told = (
+        f"Still missing: {', '.join(still)}"
+        if still
+        else f"Installed for the benchmarks: {', '.join(wanted)}"
+    )
+    print(told, file=sys.stderr)
     return 1 if still else 0
 
 
@@ -46,6 +66,14 @@ def missing() -> list[str]:
     if not any(POSTGRESQL.glob("*/bin/pgbench")) and shutil.which("pgbench") is None:
         packages.append("postgresql")
     return packages
+
+
+def _keep_off_at_boot(become: list[str], packages: list[str]) -> None:
+    """What came for the benchmarks alone is not to run at the next boot either."""
+    if shutil.which("systemctl") is None:
+        return
+    for package in set(packages) & SERVICES:
+        subprocess.run([*become, "systemctl", "disable", package], check=False, capture_output=True)
 
 
 @contextlib.contextmanager

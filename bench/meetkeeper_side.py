@@ -392,11 +392,7 @@ class Restart:
         "resident set"
     )
 
-    def __init__(self) -> None:
-        self._folder = Path()
-
-    def start(self, folder: Path, meetings: int) -> None:
-        self._folder = folder
+    def fill(self, folder: Path, meetings: int) -> None:
         node = found(folder / "home")
         before = meetings - meetings * TAIL_PERCENT // 100
         fill(node, range(before))
@@ -404,11 +400,8 @@ class Restart:
         fill(node, range(before, meetings))
         node.database.close()
 
-    def load(self, make_cold: Callable[[], None]) -> Loaded:
-        return load_in_child("bench.meetkeeper_rows", [self._folder / "home"], self._folder, make_cold)
-
-    def stop(self) -> None:
-        """Nothing is running between loads."""
+    def load(self, folder: Path, make_cold: Callable[[], None]) -> Loaded:
+        return load_in_child("bench.meetkeeper_rows", [folder / "home"], folder, make_cold)
 
 
 def fill(node: Node, numbers: Iterable[int]) -> None:

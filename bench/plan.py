@@ -79,7 +79,7 @@ READS: Final[Mapping[str, Callable[[], Reader]]] = {
 }
 RESTART: Final[Mapping[str, Callable[[], Restarter]]] = {
     OURS: meetkeeper_side.Restart,
-    "redis_aof": lambda: redis.Restart(rewritten=False),
+    "redis_aof": redis.Restart,
     "sqlite_bytes": lambda: sqlite.Restart(typed=False),
     "sqlite_typed": lambda: sqlite.Restart(typed=True),
 }

@@ -69,6 +69,13 @@ class Child:
                 raise Failed(f"{self.name} was not ready after {seconds:.0f} s: {self.last_words()}")
             time.sleep(every_s)
 
+    def wait(self, seconds: float) -> int:
+        """Wait for its own end; what it returned. Raises `Failed` when it takes longer."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired as expired:
+            raise Failed(f"{self.name} was not done after {seconds:.0f} s: {self.last_words()}") from expired
+
     def last_words(self) -> str:
         """The last line it said."""
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []

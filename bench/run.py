@@ -10,9 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import psycopg
 import redis
@@ -20,7 +21,9 @@ import redis
 from bench import machine, plan, resync, start_lag
 from bench.clients import run_reader
 from bench.figures import Contender, Failed, Figures, Reader, Restarter, Unavailable
+from bench.fill import EXIT_UNAVAILABLE
 from bench.plan import Plan
+from bench.processes import Argv, Child
 from bench.results import QUESTIONS, Cell, Contestant, Results
 from meetkeeper.core.errors import MeetkeeperError
 
@@ -29,6 +32,10 @@ TROUBLES: Final = (
     *(MeetkeeperError, psycopg.Error, redis.RedisError),
 )
 """What takes one contender out of the run and lets the others go on."""
+
+
+FILL_S: Final = 400.0
+FILLED_AT_ONCE: Final = 2
 
 
 class Named(Protocol):
@@ -109,24 +116,46 @@ class Run:
                         self._round(question, key, 1, there, partial(run_reader, ask, self.plan.read_s))
 
     def _restart(self) -> None:
-        meetings = self.plan.restart_meetings
-        with contextlib.ExitStack() as stack:
-            there: dict[str, Restarter] = self._start(
-                "restart", plan.RESTART, lambda one, folder: one.start(folder, meetings), stack
-            )
-            for number in range(self.plan.restart_rounds):
-                for key in _turned(there, number):
-                    if self._is_over(f"restart of {key}"):
-                        continue
-                    try:
-                        loaded = there[key].load(machine.make_cold)
-                    except TROUBLES as trouble:
-                        self._drop("restart", key, there, trouble)
-                        continue
-                    self.results.loads.setdefault(key, []).append(loaded)
-                    self._say(
-                        f"  {key}: {loaded.seconds:.2f} s, {loaded.resident_bytes / loaded.meetings:,.0f} B each"
-                    )
+        there = {key: make() for key, make in plan.RESTART.items()}
+        for key, one in there.items():
+            self.results.contestants["restart", key] = Contestant(one.name, one.does)
+        with ThreadPoolExecutor(FILLED_AT_ONCE) as threads:
+            filled = list(threads.map(self._filled, there))
+        for key, trouble in zip(list(there), filled, strict=True):
+            if trouble is not None:
+                self._drop("restart", key, there, trouble)
+        for number in range(self.plan.restart_rounds):
+            for key in _turned(there, number):
+                if not self._is_over(f"restart of {key}"):
+                    self._loaded(key, there)
+
+    def _filled(self, key: str) -> Exception | None:
+        """Fill in a child; what went wrong, if anything did."""
+        folder = self.folder / "restart" / key
+        log = self.folder / f"fill-{key}.log"
+        argv: Argv = [sys.executable, "-m", "bench.fill", key, folder, str(self.plan.restart_meetings)]
+        child = Child(argv, log, cwd=Path.cwd())
+        try:
+            code = child.wait(FILL_S)
+        except Failed as trouble:
+            return trouble
+        finally:
+            child.stop()
+        self._say(f"  restart {key} is filled")
+        if code:
+            return Unavailable(child.last_words()) if code == EXIT_UNAVAILABLE else Failed(child.last_words())
+        return None
+
+    def _loaded(self, key: str, there: dict[str, Restarter]) -> None:
+        try:
+            loaded = there[key].load(self.folder / "restart" / key, machine.make_cold)
+            if loaded.meetings != self.plan.restart_meetings:
+                raise Failed(f"came back with {loaded.meetings:,} of {self.plan.restart_meetings:,} meetings")
+        except TROUBLES as trouble:
+            self._drop("restart", key, there, trouble)
+            return
+        self.results.loads.setdefault(key, []).append(loaded)
+        self._say(f"  {key}: {loaded.seconds:.2f} s, {loaded.resident_bytes / loaded.meetings:,.0f} B each")
 
     def _resync(self) -> None:
         self._singles("resync", lambda: resync.measure(self.folder / "resync", self.plan.rooms))
@@ -185,7 +214,7 @@ class Run:
             f"p50 {figures.p50_ms:.2f} ms, p99 {figures.p99_ms:.2f} ms"
         )
 
-    def _drop(self, section: str, key: str, there: dict[str, Some], trouble: Exception) -> None:
+    def _drop(self, section: str, key: str, there: dict[str, Any], trouble: Exception) -> None:
         there.pop(key, None)
         self.results.missing[section, key] = str(trouble) or type(trouble).__name__
         self._say(f"  {section} {key}: left out, {trouble}")
@@ -208,4 +237,5 @@ def _turned(there: Mapping[str, object], number: int) -> list[str]:
 
 def _settle() -> None:
     gc.collect()
+    gc.freeze()  # what stands now is not looked through again, as in a server that has come up
     os.sync()

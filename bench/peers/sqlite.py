@@ -29,6 +29,7 @@ from bench.records import (
 
 PAGE_BYTES: Final = 8_192
 CHECKPOINT_PAGES: Final = 20_000
+ALL: Final = "all.sqlite"
 CACHE_KIB: Final = 262_144
 
 Row = tuple[Any, ...]
@@ -162,18 +163,12 @@ class Restart:
 
     def __init__(self, *, typed: bool) -> None:
         self.name = "SQLite, to typed objects" if typed else "SQLite, rows kept as bytes"
-        self._typed = typed
-        self._folder = self._file = Path()
+        self._form = "typed" if typed else "bytes"
 
-    def start(self, folder: Path, meetings: int) -> None:
+    def fill(self, folder: Path, meetings: int) -> None:
         folder.mkdir(parents=True)
-        self._folder = folder
-        self._file = folder.parent / "sqlite" / f"{meetings}.sqlite"
-        if self._file.exists():  # both forms read the same file
-            return
-        self._file.parent.mkdir()
-        database = connect(self._file)
-        database.execute("PRAGMA synchronous=OFF")  # filling is not measured
+        database = connect(folder / ALL)
+        database.execute("PRAGMA synchronous=OFF")
         database.execute(
             "CREATE TABLE meeting (id INTEGER PRIMARY KEY, uid TEXT NOT NULL, body BLOB NOT NULL)"
         )
@@ -184,9 +179,5 @@ class Restart:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         database.close()
 
-    def load(self, make_cold: Callable[[], None]) -> Loaded:
-        form = "typed" if self._typed else "bytes"
-        return load_in_child("bench.peers.sqlite_rows", [self._file, form], self._folder, make_cold)
-
-    def stop(self) -> None:
-        """Nothing is running between loads."""
+    def load(self, folder: Path, make_cold: Callable[[], None]) -> Loaded:
+        return load_in_child("bench.peers.sqlite_rows", [folder / ALL, self._form], folder, make_cold)
