@@ -14,8 +14,9 @@
  * Optional — display: a name to begin with; title: the heading; secret: Janus' api_secret; door: where "Back to the join
  * page" leads; ice: STUN and TURN servers as RTCPeerConnection takes them (JSON list).
  *
- * Content-Security-Policy: default-src 'self'; connect-src 'self' and the origin of url. No inline script or style is
- * needed. janus.js must stand beside this file. Browsers give camera and microphone to https and to localhost only.
+ * Content-Security-Policy: script-src and style-src 'self'; connect-src the origin of url; all else may be 'none'. No
+ * inline script or style is needed. janus.js must stand beside this file. Browsers give camera and microphone to https
+ * and to localhost only.
  *
  * `main#room[data-state]` tells how it stands: lobby, joining, in, reconnecting, over, failed (then also data-problem:
  * not-open, away, camera, insecure, full, put-out, trouble).
