@@ -103,6 +103,7 @@ def keep_new(
 ) -> None:
     """A meeting nobody knew. A VMR of its own is asked of the bridge, and announced once it stands."""
     draft.change(kept(meeting, Step.SCHEDULED, series, own_vmr=own_vmr))
+    draft.place(meeting)
     if own_vmr:
         ask_bridge_or_tell(draft, meeting)
     if series is None and meeting.origin == "api":
@@ -152,12 +153,13 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
         id=old.id,
         vmr=old.vmr,
         revision=old.revision + 1,
-        sequence=max(old.sequence + 1, new.sequence),
+        sequence=_next_sequence(old, new),
         origin=old.origin,
         original_start_s=old.original_start_s,
     )
     step = _step_after(row.step, meeting, draft.now_s, state.settings().time.open_before_s)
     draft.change(kept(meeting, step, row.series, own_vmr=not shared))
+    draft.place(meeting)
     revived = step is Step.SCHEDULED and row.step not in OPEN_STEPS
     if meeting.vmr is not None:
         turn, alias = f"r{meeting.revision}", meeting.vmr.alias
@@ -176,6 +178,14 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
     return meeting
 
 
+def _next_sequence(old: Meeting, new: Meeting) -> int:
+    """The iCalendar SEQUENCE of a changed meeting. Of one that a calendar brought the organizer alone counts it up:
+
+    a number ahead of theirs would make their own next update look stale (RFC 5546 §2.1.5).
+    """
+    return new.sequence if old.origin == "calendar" else max(old.sequence + 1, new.sequence)
+
+
 def _step_after(step: Step, meeting: Meeting, now_s: float, open_before_s: int) -> Step:
     """Where a changed meeting stands: moved ahead it waits again, extended it is live again, revived it starts over."""
     if step in (Step.ENDED, Step.CANCELLED, Step.FAILED):
@@ -192,14 +202,16 @@ def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) ->
     if row.step not in OPEN_STEPS:
         return
     shared = shares_vmr(state, row)
-    cancelled = msgspec.structs.replace(meeting, revision=meeting.revision + 1, sequence=meeting.sequence + 1)
+    cancelled = msgspec.structs.replace(
+        meeting, revision=meeting.revision + 1, sequence=_next_sequence(meeting, meeting)
+    )
     draft.change(kept(cancelled, Step.CANCELLED, row.series, own_vmr=not shared))
     draft.note("meeting.cancelled", meeting.id, why)
     if row.alias is not None:
         if row.step in RUNNING_STEPS:
             draft.effect(EnsureVmr(row.alias, row.id, Phase.CLOSED, f"r{cancelled.revision}"))
-        if not shared:
-            retire(state, draft, row.alias, meeting)
+        if not shared and meeting.vmr is not None:
+            retire(state, draft, meeting.vmr)
     if shared:
         return
     if row.alias is not None and is_untold(state, row.alias):
@@ -212,11 +224,18 @@ def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) ->
         write_items(state, draft, cancelled, remove=True)
 
 
-def retire(state: State, draft: Draft, alias: Alias, meeting: Meeting) -> None:
+def retire(state: State, draft: Draft, vmr: Vmr) -> None:
     """After a grace the VMR leaves its bridge and the alias is buried, unless a meeting uses it again by then."""
-    effect = RetireVmr(alias, "" if meeting.vmr is None else meeting.vmr.bridge)
+    effect = RetireVmr(vmr.alias, vmr.bridge)
     at_s = draft.now_s + state.settings().vmr.retire_after_s
     draft.change(EffectOpen(key_of(effect), effect, Status.WAITING, 0, at_s, "its last meeting is over"))
+
+
+def leave_vmr(state: State, draft: Draft, uid: Uid) -> None:
+    """A series leaves its VMR to the single meeting that goes by its UID from here on."""
+    series = state.one_series(uid)
+    if series is not None and series.vmr is not None:
+        keep_series(draft, msgspec.structs.replace(series, vmr=None), state.series[uid].expanded_until_s)
 
 
 def is_needed(state: State, alias: Alias, now_s: float) -> bool:
@@ -257,4 +276,5 @@ def keep_series(draft: Draft, series: Series, expanded_until_s: int) -> None:
 
 def stepped(draft: Draft, row: Kept, step: Step) -> None:
     """The meeting reaches its next step now."""
+    draft.steps[row.id] = step
     draft.change(MeetingStepped(row.id, step, draft.now_s))

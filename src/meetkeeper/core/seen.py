@@ -37,6 +37,7 @@ from meetkeeper.core.keeping import (
     keep_new,
     keep_series,
     kept,
+    leave_vmr,
     retire,
     untold_key,
 )
@@ -79,18 +80,35 @@ def settle_due(state: State, draft: Draft) -> None:
         for uid in due_uids(state, draft.now_s)[:UIDS_MAX]:
             _carry_over(state, draft, settle(state, uid, draft.now_s))
     horizon = horizon_s(state, draft.now_s)
-    if state.rolled_until_s >= horizon:
-        return
-    behind = [row.uid for row in state.series.values() if row.expanded_until_s < horizon][:SERIES_ROLLED_MAX]
-    for uid in behind:
-        series = state.one_series(uid)
+    if state.rolled_until_s < horizon:
+        _roll(state, draft, horizon)
+
+
+def _roll(state: State, draft: Draft, horizon: int) -> None:
+    """The horizon has moved: calendars first, for they decide for themselves; what was booked here takes what is left.
+
+    A plan takes some; the rest follow in the next.
+    """
+    booked: list[Uid] = []
+    left = SERIES_ROLLED_MAX
+    for row in state.series.values():
+        if row.expanded_until_s >= horizon:
+            continue
+        series = state.one_series(row.uid)
         if series is None or series.over:
             continue
         if series.origin == "api":
-            roll_booked(state, draft, uid, horizon)
-        else:
-            _carry_over(state, draft, roll(state, uid, draft.now_s))
-    if len(behind) < SERIES_ROLLED_MAX:
+            booked.append(row.uid)
+            continue
+        found = roll(state, row.uid, draft.now_s)
+        if found.series is not None:
+            if not left:
+                return
+            left -= 1
+            _carry_over(state, draft, found)
+    for uid in booked[:left]:
+        roll_booked(state, draft, uid, horizon)
+    if len(booked) <= left:
         state.rolled_until_s = horizon
 
 
@@ -164,16 +182,23 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     config = state.settings()
     series, before = finding.series, finding.before
     if series.vmr is None and _wants_vmr(state, series) and not config.vmr.each_occurrence:
-        vmr = choose_vmr(state, Scope(series.uid), bridge_for(state, series.rooms))
+        single = state.meeting(meeting_id(series.uid, None))
+        vmr = None if single is None else single.vmr
+        vmr = vmr or choose_vmr(state, Scope(series.uid), bridge_for(state, series.rooms))
         series = msgspec.structs.replace(series, vmr=vmr)
     told = finding.told and not quiet
     ended = finding.event is SeriesEvent.ENDED
     if before is not None and told:
         series = msgspec.structs.replace(
-            series, revision=before.revision + 1, sequence=max(before.sequence + 1, series.sequence)
+            series,
+            revision=before.revision + 1,
+            sequence=series.sequence
+            if before.origin == "calendar"
+            else max(before.sequence + 1, series.sequence),
         )
     series = msgspec.structs.replace(series, over=ended)
-    keep_series(draft, series, finding.expanded_until_s)
+    as_kept = msgspec.structs.replace(series, vmr=None) if finding.replaced else series
+    keep_series(draft, as_kept, finding.expanded_until_s)
     if series.vmr is None or finding.replaced:
         return series
     first = next(iter(state.occurrences.get(series.uid, ())), None) or meeting_id(series.uid, None)
@@ -181,9 +206,7 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     if finding.event is SeriesEvent.NEW or (before is not None and before.over and not ended):
         draft.effect(EnsureVmr(alias, first, Phase.BOOKED, NEW))
     elif ended:
-        meeting = next((state.meeting(one) for one in state.occurrences.get(series.uid, {})), None)
-        if meeting is not None:
-            retire(state, draft, alias, meeting)
+        retire(state, draft, series.vmr)
         if is_untold(state, alias):
             draft.change(EffectMoved(untold_key(alias), Status.DONE, reason="ended before anyone was told"))
         elif told:
@@ -225,7 +248,8 @@ def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: 
             row = state.meetings.get(finding.meeting.id)
             if row is None:
                 return
-            if finding.replaced:
+            door = series.vmr.alias if series is not None and series.vmr is not None else None
+            if finding.replaced and row.alias in (None, door):
                 draft.change(kept(finding.meeting, Step.CANCELLED, row.series, own_vmr=False))
                 draft.note(
                     "meeting.replaced",
@@ -239,15 +263,19 @@ def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: 
 
 
 def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) -> None:
-    """A new meeting shares its series' VMR, brings back the one it had, or gets one of its own."""
+    """A new meeting shares its series' VMR, brings back the one it had or follows a series there, or gets its own."""
     meeting = finding.meeting
-    known = series or (state.one_series(meeting.uid) if meeting.original_start_s is not None else None)
+    known = series or state.one_series(meeting.uid)
     of_series = None if known is None or meeting.original_start_s is None else known.uid
     if of_series is not None and known is not None and known.vmr is not None:
         shared = msgspec.structs.replace(meeting, vmr=known.vmr)
         keep_new(state, draft, shared, of_series, own_vmr=False)
         return
     vmr = meeting.vmr
+    if of_series is None and known is not None and known.vmr is not None:
+        vmr = known.vmr
+        if series is None:
+            leave_vmr(state, draft, meeting.uid)
     if vmr is None and _wants_vmr(state, meeting):
         scope = Scope(meeting.uid, meeting.original_start_s)
         vmr = choose_vmr(state, scope, bridge_for(state, meeting.rooms))
