@@ -141,9 +141,9 @@ class Run:
             return trouble
         finally:
             child.stop()
-        self._say(f"  restart {key} is filled")
         if code:
             return Unavailable(child.last_words()) if code == EXIT_UNAVAILABLE else Failed(child.last_words())
+        self._say(f"  restart {key} is filled")
         return None
 
     def _loaded(self, key: str, there: dict[str, Restarter]) -> None:
