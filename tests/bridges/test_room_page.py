@@ -64,8 +64,42 @@ class Pages:
 
     def __init__(self, client_url: str) -> None:
         self._bodies: dict[str, str] = {}
-        origins = f"connect-src 'self' {urlsplit(client_url)._replace(path='').geturl()}"
-        self._policy = f"default-src 'none'; script-src 'self'; style-src 'self'; {origins}"
+        origin = urlsplit(client_url)._replace(path="").geturl()
+        self._policy = f"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {origin}"
+        pages = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                kind, body = pages.answer(self.path)
+                self.send_response(200 if body else 404)
+                self.send_header("Content-Type", kind + "; charset=utf-8")
+                self.send_header("Content-Security-Policy", pages._policy)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def answer(self, path: str) -> tuple[str, bytes]:
+        """What stands at this path."""
+        if path in self._bodies:
+            return "text/html", self._bodies[path].encode()
+        file = STATIC / Path(path).name
+        return (TYPES[file.suffix], file.read_bytes()) if file.suffix in TYPES else ("text/plain", b"")
+
+    def add(self, **facts: str) -> str:
+        """A page with these data attributes; its address."""
+        attributes = " ".join(f'data-{name}="{escape(value)}"' for name, value in facts.items())
+        path = f"/page/{len(self._bodies)}"
+        self._bodies[path] = (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Room</title>'
+            '<link rel="stylesheet" href="/room/room.css"></head><body>'
+            f'<main id="room" {attributes}></main><script type="module" src="/room/room.js"></script></body></html>'
+        )
         return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
 
     def close(self) -> None:
