@@ -135,19 +135,23 @@ async def test_a_folder_has_a_bound(
         await Held().follow(source)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-async def test_a_folder_without_rights_is_refused(source: IcsSource, tmp_path: Path) -> None:
+async def test_a_folder_without_rights_is_refused(
+    source: IcsSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A folder we may not read is an error for a person; a single file we may not read is a problem."""
     (tmp_path / "a.ics").write_bytes(text_of("a"))
-    (tmp_path / "a.ics").chmod(0)
-    held = await Held().follow(source)
-    assert list(held.problems) == ["a.ics"]
-    os.chmod(tmp_path, 0)
-    try:
-        with pytest.raises(Refused, match="rights"):
-            await held.follow(source)
-    finally:
-        os.chmod(tmp_path, 0o700)
+
+    def locked(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", locked)
+        held = await Held().follow(source)
+    assert "Permission denied" in held.problems["a.ics"]
+    assert (await held.follow(source)).uids == {"a"}
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(Refused, match="rights"):
+        await held.follow(source)
 
 
 async def test_a_missing_folder_is_not_found(tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ from meetkeeper.core.invitation import without_block
 from meetkeeper.core.words import DESCRIPTION_CHARS_MAX, SUBJECT_CHARS_MAX
 
 NAME_CHARS_MAX = 200
+BLOCK_CHARS_MAX = 4_000
+"""Room for our own block in a description that is as long as we keep them."""
 _ESCAPED = re.compile(r"\\([\\;,:nN])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _SPACE = re.compile(r"\s+")
@@ -28,7 +30,7 @@ def clean_subject(value: str) -> str:
 
 def clean_description(value: str) -> str:
     """A DESCRIPTION with its line breaks, without the block that we write into items ourselves."""
-    return plain_description(_unescaped(value))
+    return plain_description(_unescaped(value)[: DESCRIPTION_CHARS_MAX + BLOCK_CHARS_MAX])
 
 
 def plain_description(text: str) -> str:

@@ -27,6 +27,7 @@ from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.words import CalendarItem
+from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
 from meetkeeper.ports.calendar import CookieRefused, Page
 
@@ -168,7 +169,9 @@ class CaldavSource:
             raise _too_many(calendar)
         for at in range(0, len(names), BATCH):
             batch = {name: wanted[name] for name in names[at : at + BATCH]}
-            yield await asyncio.to_thread(self._page, await self._texts(calendar, batch, until))
+            texts = await self._texts(calendar, batch, until)
+            for portion in portions(((text, len(text.data or b"")) for text in texts), BATCH):
+                yield await asyncio.to_thread(self._page, portion)
 
     async def _texts(self, calendar: Calendar, wanted: Mapping[str, str], until: float) -> list[_Text]:
         """The items' texts. An answer spoilt by one odd item is asked for again in halves, to find that item."""

@@ -138,8 +138,8 @@ def seal(kind: str, calendar: Calendar, payload: str) -> str:
 def unseal(calendar: Calendar, cookie: str) -> tuple[str, str] | None:
     """(kind, payload), or None when the cookie is damaged, cut off, or another calendar's."""
     kind, _, rest = cookie.partition(":")
-    checksum, _, payload = rest.partition(":")
-    if kind not in ("sync", "etags") or checksum != _checksum(calendar, payload):
+    checksum, colon, payload = rest.partition(":")
+    if kind not in ("sync", "etags") or not colon or checksum != _checksum(calendar, payload):
         return None
     return kind, payload
 

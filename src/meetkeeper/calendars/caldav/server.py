@@ -116,7 +116,8 @@ class CaldavServer:
         self.host = (split.hostname or "").lower()
         self._origin = _origin(url)
         self._tls = tls
-        self._secret_places = split.scheme == "https" or self.host in ("localhost", "127.0.0.1", "::1")
+        self._encrypted = split.scheme.lower() == "https"
+        self._secret_place = self._encrypted or self.host in ("localhost", "127.0.0.1", "::1")
         self._client: httpx2.AsyncClient | None = None
         self._slots = asyncio.Semaphore(limits.at_once_max)
         self._rooms = 0
@@ -126,7 +127,7 @@ class CaldavServer:
     def join(self, username: str, password: str) -> Login:
         """Take part; answers with the login to ask with."""
         self._rooms += 1
-        return Login(username, password, at_once=self._secret_places)
+        return Login(username, password, at_once=self._secret_place)
 
     async def leave(self) -> None:
         """Take part no longer."""
@@ -158,15 +159,15 @@ class CaldavServer:
             raise Unavailable(
                 "calendar.away", f"{self.host} can't be reached ({why}); it is asked again."
             ) from None
-        except RuntimeError:
-            if self._rooms > 0:
-                raise
-            raise _closed(self.host) from None
         except (httpx2.InvalidURL, NotImplementedError, ValueError) as error:
             raise TheirMistake(
                 "calendar.odd-answer",
                 f"{self.host} answered in a way that can't be followed ({error}); look at it.",
             ) from None
+        except RuntimeError:
+            if self._rooms > 0:
+                raise
+            raise _closed(self.host) from None
         self._heed(answer)
         return answer
 
@@ -282,7 +283,9 @@ class CaldavServer:
                     max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=30
                 ),
                 trust_env=False,
-                verify=True if self._tls is None else self._tls,
+                verify=self._tls
+                if self._tls is not None
+                else self._encrypted,  # plain HTTP needs no authorities
             )
         return self._client
 

@@ -26,6 +26,7 @@ from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMist
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.words import CalendarItem
 from meetkeeper.itemtext.lines import ITEM_BYTES_MAX
+from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
 from meetkeeper.ports.calendar import CookieRefused, Page
 
@@ -48,6 +49,7 @@ class _Seen(Struct, frozen=True):
     name: str
     mark: str
     why_not: str = ""
+    size: int = 0
 
 
 class IcsSource:
@@ -83,8 +85,8 @@ class IcsSource:
         marks = {file.name: file.mark for file in seen}
         changed = [file for file in seen if not file.mark or before.get(file.name) != file.mark]
         empty: set[str] = set()
-        for at in range(0, len(changed), BATCH):
-            page = await self._in_thread(partial(self._page, changed[at : at + BATCH], marks))
+        for portion in portions(((file, file.size) for file in changed), BATCH):
+            page = await self._in_thread(partial(self._page, portion, marks))
             empty.update(page.gone)
             yield Page(items=page.items, problems=page.problems)
         gone = before.keys() - marks.keys()
@@ -156,7 +158,7 @@ class IcsSource:
             return _Seen(
                 name, mark, f"It is larger than {ITEM_BYTES_MAX // 1024} KiB; take attachments out of it."
             )
-        return _Seen(name, mark)
+        return _Seen(name, mark, size=found.st_size)
 
     def _page(self, files: list[_Seen], marks: dict[str, str]) -> Page:
         """Read these files. One that changes while it is read has its mark taken away, to be read again."""

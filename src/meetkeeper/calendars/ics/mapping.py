@@ -25,8 +25,8 @@ def seal(folder: str, marks: Mapping[str, str]) -> str:
 def unseal(folder: str, cookie: str) -> dict[str, str] | None:
     """Names and marks in a cookie; None when it is damaged, cut off, or another folder's."""
     kind, _, rest = cookie.partition(":")
-    checksum, _, payload = rest.partition(":")
-    if kind != _KIND or checksum != _checksum(folder, payload):
+    checksum, colon, payload = rest.partition(":")
+    if kind != _KIND or not colon or checksum != _checksum(folder, payload):
         return None
     try:
         return msgspec.json.decode(payload.encode("utf-8", "surrogatepass"), type=dict[str, str])

@@ -285,6 +285,15 @@ class CalendarContract:
         assert pages[-1].listing is not None
         assert len(pages[-1].listing) == CROWD
 
+    async def test_heavy_items_do_not_share_a_page(self, venue: CalendarVenue) -> None:
+        """Items of hundreds of kilobytes come in pages of their own: a page is kept as one decision."""
+        for number in range(3):
+            text = text_of(f"h{number}", "Heavy", "X-NOTE:" + "x" * 200_000)
+            await venue.put(f"h{number}.ics", text)
+        pages = [page async for page in venue.source.changes("")]
+        assert max(len(page.items) for page in pages) == 1
+        assert sum(len(page.items) for page in pages) == 3
+
     async def test_a_series_is_one_item(self, venue: CalendarVenue) -> None:
         """Master and overrides come as one item under one name."""
         moved = [

@@ -13,6 +13,7 @@ from msgspec import Struct
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.words import CalendarItem
+from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
 from meetkeeper.ports.calendar import CookieRefused, Page
 
@@ -25,6 +26,7 @@ class _Shown(Struct, frozen=True):
     version: int
     item: CalendarItem | None = None
     problem: str = ""
+    size: int = 0
 
 
 class FakeCalendar:
@@ -69,7 +71,7 @@ class FakeCalendar:
         elif isinstance(read, Problem):
             self.spoil(name, read.sentence)
         else:
-            self.show(read)
+            self._change(name, read, "", len(text))
 
     def show(self, item: CalendarItem) -> None:
         """Somebody saves this item under its own `href`."""
@@ -142,10 +144,10 @@ class FakeCalendar:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _change(self, name: str, item: CalendarItem | None, problem: str) -> None:
+    def _change(self, name: str, item: CalendarItem | None, problem: str, size: int = 0) -> None:
         self._version += 1
         self._gone.pop(name, None)
-        self._shown[name] = _Shown(self._version, item, problem)
+        self._shown[name] = _Shown(self._version, item, problem, size)
 
     def _since(self, cookie: str) -> tuple[int, bool]:
         """The version a cookie stands for, and whether the pass is a complete one."""
@@ -165,8 +167,7 @@ class FakeCalendar:
 
     def _pages(self, since: int, *, full: bool) -> Iterator[Page]:
         changed = sorted(name for name, shown in self._shown.items() if shown.version > since)
-        for at in range(0, len(changed), self.page_items):
-            names = changed[at : at + self.page_items]
+        for names in portions(((name, self._shown[name].size) for name in changed), self.page_items):
             items = [item for name in names if (item := self._shown[name].item) is not None]
             problems = [(name, self._shown[name].problem) for name in names if self._shown[name].item is None]
             yield Page(items=tuple(items), problems=tuple(problems))
