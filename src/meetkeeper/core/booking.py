@@ -20,6 +20,7 @@ from meetkeeper.core.keeping import (
     is_written,
     keep_changed,
     keep_new,
+    leave_vmr,
     shares_vmr,
 )
 from meetkeeper.core.plan import Decision, Plan
@@ -29,6 +30,7 @@ from meetkeeper.core.rules import (
     check_span,
     check_text,
     known_rooms,
+    other_kind,
     owned_by_calendar,
     unknown,
 )
@@ -76,9 +78,15 @@ def book(state: State, command: Book, now_s: float) -> Decision:
 def _book_single(state: State, draft: Draft, command: Book, uid: Uid, rooms: tuple[RoomId, ...]) -> MeetingId:
     meeting_id = identity.meeting_id(uid, None)
     row = state.meetings.get(meeting_id)
+    old = None if row is None else state.decode(row)
+    if old is not None and old.origin != "api":
+        raise owned_by_calendar(old.rooms)
     check_free(state, rooms, ((command.start_s, command.end_s),), except_ids=(meeting_id,))
-    vmr = None
-    if command.vmr and row is None:
+    series = state.one_series(uid)
+    if series is not None and not series.over:
+        raise other_kind("a series")
+    vmr = None if series is None else series.vmr
+    if command.vmr and row is None and vmr is None:
         vmr = choose_vmr(state, Scope(uid), bridge_for(state, rooms, command.bridge))
     meeting = Meeting(
         id=meeting_id,
@@ -96,12 +104,10 @@ def _book_single(state: State, draft: Draft, command: Book, uid: Uid, rooms: tup
         private=command.private,
         origin="api",
     )
-    if row is None:
+    leave_vmr(state, draft, uid)
+    if row is None or old is None:
         keep_new(state, draft, meeting)
         return meeting_id
-    old = state.decode(row)
-    if old.origin != "api":
-        raise owned_by_calendar(old)
     if row.step not in OPEN_STEPS or differs(old, meeting):
         _change_single(state, draft, row, old, meeting)
     return meeting_id
@@ -216,7 +222,7 @@ def open_meeting(state: State, meeting_id: MeetingId, revision: int | None) -> t
     if row.step not in OPEN_STEPS:
         raise Refused("over", f"The meeting is {row.step}; it can't be changed any more. Book a new one.")
     if meeting.origin != "api":
-        raise owned_by_calendar(meeting)
+        raise owned_by_calendar(meeting.rooms)
     return row, meeting
 
 

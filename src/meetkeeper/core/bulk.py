@@ -28,10 +28,9 @@ class Bulk:
             self._state.series_by_alias,
         )
         state.meetings.update(zip([row.id for row in rows], rows, strict=True))
-        state.by_alias.update(
-            [(row.alias, row.id) for row in rows if row.alias and row.alias not in of_series]
-        )
-        state.numeric_ids.update([row.numeric_id for row in rows if row.numeric_id is not None])
+        owners = [row for row in rows if row.numeric_id and row.alias and row.alias not in of_series]
+        state.by_alias.update([(row.alias, row.id) for row in owners if row.alias])
+        state.numeric_ids.update([(row.numeric_id, row.id) for row in owners if row.numeric_id])
         for row in rows:
             if row.step is not cancelled:
                 for room in row.rooms:

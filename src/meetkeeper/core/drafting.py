@@ -6,12 +6,13 @@ from meetkeeper.core.changes import Change
 from meetkeeper.core.effects import Effect, key_of
 from meetkeeper.core.plan import Note, Plan
 from meetkeeper.core.state import State
+from meetkeeper.core.words import Meeting, MeetingId, RoomId, Step
 
 
 class Draft:
     """Collects changes, effects and notes for one plan. An effect that already stands in the outbox is not added."""
 
-    __slots__ = ("_changes", "_effects", "_notes", "_state", "now_s")
+    __slots__ = ("_changes", "_effects", "_notes", "_state", "forgotten", "now_s", "placed", "steps")
 
     def __init__(self, state: State, now_s: float) -> None:
         self._state = state
@@ -19,10 +20,21 @@ class Draft:
         self._changes: list[Change] = []
         self._effects: dict[str, Effect] = {}
         self._notes: list[Note] = []
+        self.steps: dict[MeetingId, Step] = {}
+        """Steps that meetings take in this plan: the state does not know them yet."""
+        self.placed: dict[RoomId, list[Meeting]] = {}
+        """Meetings that this plan puts into a room."""
+        self.forgotten: set[MeetingId] = set()
+        """Meetings that this plan forgets."""
 
     def change(self, *changes: Change) -> None:
         """Facts about to be true, in order."""
         self._changes.extend(changes)
+
+    def place(self, meeting: Meeting) -> None:
+        """The meeting holds its rooms from here on."""
+        for room in meeting.rooms:
+            self.placed.setdefault(room, []).append(meeting)
 
     def effect(self, effect: Effect) -> None:
         """Something to do outside, once."""

@@ -15,7 +15,6 @@ from meetkeeper.core.words import (
     START_MAX_S,
     START_MIN_S,
     SUBJECT_CHARS_MAX,
-    Meeting,
     MeetingId,
     RoomId,
 )
@@ -112,11 +111,19 @@ def unknown(meeting_id: MeetingId) -> NotFound:
     return NotFound("unknown-meeting", f"There is no meeting {meeting_id}. `meetkeeper meetings` lists them.")
 
 
-def owned_by_calendar(meeting: Meeting) -> Refused:
+def owned_by_calendar(rooms: tuple[RoomId, ...]) -> Refused:
     """The meeting has another master."""
     return Refused(
         "owned-by-calendar",
-        f"The meeting lives in the calendar of {', '.join(meeting.rooms)}. Change it there; the next poll sees it.",
+        f"The meeting lives in the calendar of {', '.join(rooms)}. Change it there; the next poll sees it.",
+    )
+
+
+def other_kind(known: str) -> Refused:
+    """One UID is one thing: a series does not become a single meeting by being booked anew, nor the other way."""
+    return Refused(
+        "other-kind",
+        f"This uid belongs to {known} that is not over. Cancel that one first, or book under another uid.",
     )
 
 

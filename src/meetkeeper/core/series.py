@@ -32,7 +32,7 @@ from meetkeeper.core.keeping import (
 )
 from meetkeeper.core.reconcile import horizon_s
 from meetkeeper.core.recurrence import expand
-from meetkeeper.core.rules import check_free, check_zone
+from meetkeeper.core.rules import check_free, check_zone, other_kind, owned_by_calendar
 from meetkeeper.core.state import Kept, Series, State, Status
 from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import (
@@ -67,10 +67,15 @@ def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tupl
         raise TheirMistake(
             "recurrence", f"The series has no meeting in the next {days} days. Correct start or rule."
         )
+    old = state.one_series(uid)
+    if old is not None and not old.over and old.origin != "api":
+        raise owned_by_calendar(old.rooms)
+    single = state.meetings.get(identity.meeting_id(uid, None))
+    if single is not None and single.step in OPEN_STEPS:
+        raise other_kind("a single meeting")
     mine = set(state.occurrences.get(uid, ()))
     for one in ahead:
         check_free(state, rooms, ((one.start_s, one.end_s),), except_ids=mine)
-    old = state.one_series(uid)
     vmr = None if old is None else old.vmr
     if old is None and command.vmr and not config.vmr.each_occurrence:
         vmr = choose_vmr(state, Scope(uid), bridge_for(state, rooms, command.bridge))
@@ -161,9 +166,7 @@ def cancel_series(state: State, draft: Draft, uid: Uid) -> None:
     keep_series(draft, series, state.series[uid].expanded_until_s)
     draft.note("series.cancelled", uid, "the series was cancelled")
     if series.vmr is not None:
-        retire_of = next((state.meeting(one) for one in state.occurrences.get(uid, {})), None)
-        if retire_of is not None:
-            retire(state, draft, series.vmr.alias, retire_of)
+        retire(state, draft, series.vmr)
         if is_untold(state, series.vmr.alias):
             key = untold_key(series.vmr.alias)
             draft.change(EffectMoved(key, Status.DONE, reason="cancelled before anyone was told"))
@@ -189,14 +192,26 @@ def roll_booked(state: State, draft: Draft, uid: Uid, until_s: int) -> None:
         meeting = _meeting_of(state, series, one, config)
         if meeting.id in state.meetings or one.end_s <= draft.now_s:
             continue
-        taken = [other for room in meeting.rooms for other in state.occupying(room, one.start_s, one.end_s)]
-        if taken:
-            draft.note(
-                "series.conflict", meeting.id, f"{', '.join(taken[0].rooms)} is taken by {taken[0].id}"
-            )
+        taken = _taken_by(state, draft, meeting)
+        if taken is not None:
+            draft.note("series.conflict", meeting.id, f"{', '.join(meeting.rooms)}: taken by {taken}")
             continue
         keep_new(state, draft, meeting, uid, own_vmr=series.vmr is None)
     keep_series(draft, series, until_s)
+
+
+def _taken_by(state: State, draft: Draft, meeting: Meeting) -> MeetingId | None:
+    """Somebody who holds one of the meeting's rooms at its time, in the state or by this very plan."""
+    for room_id in meeting.rooms:
+        room = state.rooms.get(room_id)
+        if room is not None and room.conflicts:
+            continue
+        for row in state.occupying(room_id, meeting.start_s, meeting.end_s):
+            return row.id
+        for other in draft.placed.get(room_id, ()):
+            if other.start_s < meeting.end_s and meeting.start_s < other.end_s:
+                return other.id
+    return None
 
 
 def _item_of(command: Book, uid: Uid, zone: ZoneInfo) -> CalendarItem:

@@ -190,7 +190,7 @@ class State:
         self.occupancy = Occupancy()
         self.by_alias: dict[Alias, MeetingId] = {}
         self.series_by_alias: dict[Alias, Uid] = {}
-        self.numeric_ids: set[str] = set()
+        self.numeric_ids: dict[str, MeetingId | Uid] = {}
         self.due = DueView()
         self.rolled_until_s = 0
         self._rooms_interned: dict[tuple[RoomId, ...], tuple[RoomId, ...]] = {}
@@ -304,8 +304,7 @@ class State:
         self.live_at_s.pop(meeting_id, None)
         if old.alias is not None and self.by_alias.get(old.alias) == meeting_id:
             del self.by_alias[old.alias]
-        if old.numeric_id is not None:
-            self.numeric_ids.discard(old.numeric_id)
+        self._drop_number(old.numeric_id, meeting_id)
         if old.series is not None:
             of_series = self.occurrences.get(old.series, {})
             of_series.pop(meeting_id, None)
@@ -315,24 +314,20 @@ class State:
     def put_series(self, row: SeriesRow) -> None:
         """Insert or replace a series."""
         old = self.series.get(row.uid)
-        if old is not None and old.alias is not None and old.alias != row.alias:
-            self.series_by_alias.pop(old.alias, None)
-        if old is not None and old.numeric_id is not None:
-            self.numeric_ids.discard(old.numeric_id)
-        if row.numeric_id is not None:
-            self.numeric_ids.add(row.numeric_id)
+        if old is not None and (old.alias, old.numeric_id) != (row.alias, row.numeric_id):
+            self._leave_vmr(old)
         self.series[row.uid] = row
         if row.alias is not None:
             self.series_by_alias[row.alias] = row.uid
             self.by_alias.pop(row.alias, None)
+        if row.numeric_id is not None:
+            self.numeric_ids[row.numeric_id] = row.uid
 
     def drop_series(self, uid: Uid) -> None:
         """Forget a series; its meetings are forgotten by changes of their own."""
         row = self.series.pop(uid, None)
-        if row is not None and row.alias is not None:
-            self.series_by_alias.pop(row.alias, None)
-        if row is not None and row.numeric_id is not None:
-            self.numeric_ids.discard(row.numeric_id)
+        if row is not None:
+            self._leave_vmr(row)
 
     def put_item(self, row: ItemRow) -> None:
         """Insert or replace what a calendar shows."""
@@ -409,12 +404,27 @@ class State:
         if old is not None:
             if old.alias is not None and self.by_alias.get(old.alias) == old.id:
                 del self.by_alias[old.alias]
-            if old.numeric_id is not None:
-                self.numeric_ids.discard(old.numeric_id)
-        if kept.alias is not None and kept.alias not in self.series_by_alias:
+            self._drop_number(old.numeric_id, old.id)
+        self._own_vmr(kept)
+
+    def _own_vmr(self, kept: Kept) -> None:
+        """A meeting with a number has its VMR for itself, unless a series meets there: then the series has it."""
+        if kept.numeric_id is not None and kept.alias is not None and kept.alias not in self.series_by_alias:
             self.by_alias[kept.alias] = kept.id
-        if kept.numeric_id is not None:
-            self.numeric_ids.add(kept.numeric_id)
+            self.numeric_ids[kept.numeric_id] = kept.id
+
+    def _leave_vmr(self, series: SeriesRow) -> None:
+        """The series meets there no more: a single meeting under its UID may have the VMR for itself again."""
+        if series.alias is not None and self.series_by_alias.get(series.alias) == series.uid:
+            del self.series_by_alias[series.alias]
+        self._drop_number(series.numeric_id, series.uid)
+        single = self.meetings.get(meeting_id(series.uid, None))
+        if single is not None and single.alias == series.alias:
+            self._own_vmr(single)
+
+    def _drop_number(self, number: str | None, owner: MeetingId | Uid) -> None:
+        if number is not None and self.numeric_ids.get(number) == owner:
+            del self.numeric_ids[number]
 
     def _unlink_item(self, row: ItemRow) -> None:
         places = self.items_by_uid.get(row.uid)

@@ -78,22 +78,29 @@ def _end(state: State, draft: Draft, row: Kept) -> None:
     alias = row.alias
     if alias is None:
         return
-    others = [other for other in state.meetings_by_alias(alias) if other.id != row.id]
-    if any(other.step in RUNNING_STEPS for other in others):
+    others = [
+        draft.steps.get(other.id, other.step)
+        for other in state.meetings_by_alias(alias)
+        if other.id != row.id
+    ]
+    if any(step in RUNNING_STEPS for step in others):
         return
     if row.step in RUNNING_STEPS:
         draft.effect(EnsureVmr(alias, row.id, Phase.CLOSED, f"close-{row.start_s}"))
     uid = state.series_by_alias.get(alias)
-    ahead = any(other.step in (Step.SCHEDULED, Step.PROVISIONED) for other in others)
+    ahead = any(step in (Step.SCHEDULED, Step.PROVISIONED) for step in others)
     if not ahead and (uid is None or not series_goes_on(state, uid, draft.now_s)):
-        retire(state, draft, alias, state.decode(row))
+        vmr = state.decode(row).vmr
+        if vmr is not None:
+            retire(state, draft, vmr)
 
 
 def _forget(state: State, draft: Draft, row: Kept) -> None:
     draft.change(MeetingForgotten(row.id))
+    draft.forgotten.add(row.id)
     uid = row.series
     if uid is not None:
-        last = len(state.occurrences.get(uid, {})) == 1
+        last = draft.forgotten.issuperset(state.occurrences.get(uid, ()))
         if last and not state.items_by_uid.get(uid) and not series_goes_on(state, uid, draft.now_s):
             draft.change(SeriesForgotten(uid))
 
