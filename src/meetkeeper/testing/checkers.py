@@ -21,7 +21,7 @@ from meetkeeper.core.changes import (
 )
 from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake, Resend
 from meetkeeper.core.effects import Phase
-from meetkeeper.core.events import PageSeen
+from meetkeeper.core.events import PageSeen, Ticked
 from meetkeeper.core.state import Kept as Row
 from meetkeeper.core.state import Series, State, Status
 from meetkeeper.core.words import (
@@ -433,15 +433,18 @@ class OnTime:
 
     def __init__(self) -> None:
         self._next_s = 0.0
+        self._fresh: set[MeetingId] = set()
 
     def on_booted(self, happening: seen.Booted) -> None:
         """Look at everybody again."""
         self._next_s = 0.0
 
     def on_decided(self, happening: seen.Decided) -> None:
-        """Somebody may be due earlier now."""
+        """Somebody may be due earlier now; what a look at the clock itself brings is due at the next one."""
         if happening.plan.changes:
             self._next_s = 0.0
+        if isinstance(happening.event, Ticked):
+            self._fresh.update(change.id for change in happening.plan.changes if type(change) is MeetingKept)
 
     def on_ticked(self, happening: seen.Ticked) -> None:
         """Look at every meeting, without any view of what is due; and when the next one wants something."""
@@ -449,7 +452,7 @@ class OnTime:
         if now_s < self._next_s:
             return
         opens_before_s = happening.state.settings().time.open_before_s
-        next_s = now_s + 86_400.0
+        next_s = now_s if self._fresh else now_s + 86_400.0
         for row in happening.state.meetings.values():
             step = row.step
             if step is Step.SCHEDULED or step is Step.PROVISIONED:
@@ -458,10 +461,11 @@ class OnTime:
                 at_s = row.end_s
             else:
                 continue
-            if at_s <= now_s:
+            if at_s <= now_s and row.id not in self._fresh:
                 raise Violation(f"{row.id} is still {step} {now_s - at_s:.3f} s after it was to go on")
             next_s = min(next_s, at_s)
         self._next_s = next_s
+        self._fresh.clear()
 
 
 class OneReign:
@@ -524,22 +528,26 @@ class CookieBehind:
                 raise Violation(f"the cookie of {event.room} moved before {item.href} was kept")
         for href in event.gone:
             row = rows.get(href)
-            if row is not None and not row.gone:
+            shown = any(item.href == href for item in event.items)
+            if row is not None and not (row.gone or row.held or shown):
                 raise Violation(f"the cookie of {event.room} moved before {href} was taken as gone")
 
 
 class BrakeHolds:
-    """Nothing is cancelled past the brake: what a single listing takes away too much of waits for a person."""
+    """Nothing is cancelled past the brake: what a single listing takes away too much of waits for a person.
+
+    Counted are items whose UID has a meeting ahead in the room and that the room shows under no other name.
+    """
 
     def __init__(self) -> None:
-        self._known: dict[RoomId, set[str]] = {}
+        self._known: dict[RoomId, dict[str, Uid]] = {}
         self._held: dict[tuple[RoomId, str], int] = {}
 
     def on_booted(self, happening: seen.Booted) -> None:
         """What was not kept was not seen."""
         state, seq = happening.database.state, happening.database.position.seq
         self._known = {
-            room: {href for href, row in rows.items() if not row.gone or row.held}
+            room: {href: row.uid for href, row in rows.items() if not row.gone}
             for room, rows in state.items.items()
         }
         self._held = {place: at for place, at in self._held.items() if at <= seq}
@@ -561,21 +569,38 @@ class BrakeHolds:
                 del self._held[place]
 
     def _page(self, event: PageSeen, happening: seen.Decided) -> None:
-        known = self._known.setdefault(event.room, set())
-        known.update(item.href for item in event.items)
-        present = {item.href for item in event.items} | (event.listing or set())
-        for href in sorted(present):
+        known = self._known.setdefault(event.room, {})
+        known.update({item.href: item.uid for item in event.items})
+        for href in [item.href for item in event.items] + list(event.listing or ()):
             self._held.pop((event.room, href), None)
         if event.listing is None:
-            known.difference_update(event.gone)
+            for href in event.gone:
+                if (event.room, href) not in self._held:
+                    known.pop(href, None)
             return
-        vanished = known - event.listing
+        left = {uid for href, uid in known.items() if href in event.listing}
+        vanished = [href for href in known if href not in event.listing]
+        counted = [
+            href
+            for href in vanished
+            if known[href] not in left and self._is_ahead(happening, event.room, known[href])
+        ]
         brake = happening.state.settings().brake
-        if len(vanished) > brake.items_min and len(vanished) * 100 > brake.percent * len(known):
-            for href in sorted(vanished):
+        if len(counted) > brake.items_min and len(counted) * 100 > brake.percent * len(known):
+            for href in counted:
                 self._held.setdefault((event.room, href), happening.position.seq)
-        else:
-            known.difference_update(vanished)
+        for href in vanished:
+            if (event.room, href) not in self._held:
+                del known[href]
+
+    def _is_ahead(self, happening: seen.Decided, room: RoomId, uid: Uid) -> bool:
+        return any(
+            row.step in OPEN_STEPS
+            and row.end_s > happening.now_s
+            and room in row.rooms
+            and happening.state.decode(row).uid == uid
+            for row in happening.state.meetings.values()
+        )
 
 
 Judge = (

@@ -13,6 +13,7 @@ from meetkeeper.testing.world.fibers import Answer, Ask, Caller, Pause
 from meetkeeper.testing.world.weather import Weather
 
 CAST = tuple(Person(f"p{number}@example.org", f"Person {number}") for number in range(12))
+RECURRENCES = ("FREQ=DAILY;COUNT=3", "FREQ=DAILY", "FREQ=DAILY;INTERVAL=2;COUNT=2", "FREQ=WEEKLY;COUNT=2")
 PATIENCE = 400
 """How often a caller asks again before a test calls it lost."""
 
@@ -32,6 +33,7 @@ class Booking(Struct, kw_only=True):
     """What one caller remembers of a meeting. `views`: what it may look like; one, unless an answer was lost."""
 
     id: MeetingId
+    uid: Uid
     command: Book
     views: list[View]
     touched: bool = False
@@ -88,7 +90,8 @@ class People:
         command = self._new_book()
         answer, _ = yield from self._ask(command)
         if isinstance(answer, str):
-            booking = Booking(id=MeetingId(answer), command=command, views=[view_of(command)])
+            uid = command.uid or Uid(f"{command.nonce}@meetkeeper.meetkeeper")
+            booking = Booking(id=MeetingId(answer), uid=uid, command=command, views=[view_of(command)])
             mine.append(booking)
             self.bookings.append(booking)
 
@@ -110,6 +113,7 @@ class People:
             uid=Uid(f"named-{self._count}@example.org") if named else None,
             idempotency=None if named else key,
             vmr=dice.random() < 0.9,
+            recurrence=dice.choice(RECURRENCES) if dice.random() < 0.15 else "",
         )
 
     def _span(self) -> tuple[int, int]:
@@ -151,7 +155,9 @@ class People:
         yield from self._change(booking, command, wanted)
 
     def _cancel(self, booking: Booking) -> Caller[None]:
-        yield from self._change(booking, Cancel(id=booking.id), replace(booking.views[-1], cancelled=True))
+        whole = bool(booking.command.recurrence) and self.dice.random() < 0.5
+        command = Cancel(id=booking.id, whole_series=whole)
+        yield from self._change(booking, command, replace(booking.views[-1], cancelled=True))
 
     def _upsert(self, booking: Booking) -> Caller[None]:
         if booking.command.uid is None:

@@ -10,6 +10,7 @@ from random import Random
 from msgspec import Struct
 
 from meetkeeper.core.changes import ConfigDeployed, Founded, raw
+from meetkeeper.core.configuration import NoCalendar
 from meetkeeper.core.errors import Corrupt, MeetkeeperError, Unavailable
 from meetkeeper.core.plan import Plan
 from meetkeeper.core.state import State
@@ -21,6 +22,7 @@ from meetkeeper.testing.disk import CrashDisk
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world import weather as weathers
 from meetkeeper.testing.world.calendars import RoomSource
+from meetkeeper.testing.world.editors import Editors
 from meetkeeper.testing.world.fibers import Answer, Ask, Caller, Pause
 from meetkeeper.testing.world.outside import Post, SimulatedBridge
 from meetkeeper.testing.world.people import People
@@ -73,9 +75,19 @@ class World:
             bridge.id: SimulatedBridge(bridge.id, Random(f"{seed}/{bridge.id}"), self.weather)
             for bridge in self.setting.config.bridges
         }
-        rooms = [RoomId(room.id) for room in self.setting.config.rooms]
+        config = self.setting.config
+        rooms = [RoomId(room.id) for room in config.rooms]
+        self._sources = {
+            room: RoomSource(room, config, Random(f"{seed}/{room}"), self.weather)
+            for room, configured in zip(rooms, config.rooms, strict=True)
+            if not isinstance(configured.calendar, NoCalendar)
+        }
+        self.editors = Editors(Random(f"{seed}/editors"), self.weather, self._sources, self.at)
+        self.editors.now_s = lambda: self.clock.true_s
+        self.editors.pace = self.setting.pace
         self.people = People(Random(f"{seed}/people"), self.weather, rooms, lambda: self.clock.true_s)
         self.people.pace = self.setting.pace
+        self.editors.bookings = self.people.bookings
         self.checkers = Checkers(self.setting.config.mail.unknown_fate)
 
     # --- what everybody in it uses --------------------------------------------------------------------------------
@@ -110,11 +122,11 @@ class World:
 
     def sources(self, state: State) -> list[RoomSource]:
         """Every room's calendar."""
-        return []
+        return list(self._sources.values())
 
     def source(self, state: State, room: RoomId) -> RoomSource | None:
         """One room's calendar."""
-        return None
+        return self._sources.get(room)
 
     # --- the server's fate ----------------------------------------------------------------------------------------
 
@@ -154,16 +166,14 @@ class World:
         self.happened(seen.Died(why))
         self.at(self.dice.choice((0.01, 1.0, 5.0, 60.0)) * self.setting.pace, self._boot)
 
-    def _crash_now_and_then(self) -> None:
-        if self.weather.crash_rate and not self.healed:
-            self._every(self.weather.crash_rate, self._crash_somewhere)
-
     def _crash_somewhere(self) -> None:
         if self.server is not None:
             self._crash("killed", power=self.chance(self.weather.power_lost))
 
     def _every(self, mean_s: float, call: Callable[[], None]) -> None:
-        """Again and again, until everything heals."""
+        """Again and again, until everything heals; never when the mean time is 0."""
+        if not mean_s:
+            return
 
         def again() -> None:
             if not self.healed:
@@ -171,6 +181,37 @@ class World:
                 self.at(self.dice.expovariate(1.0 / (mean_s * self.setting.pace)), again)
 
         self.at(self.dice.expovariate(1.0 / (mean_s * self.setting.pace)), again)
+
+    # --- weather ---------------------------------------------------------------------------------------------------
+
+    def _let_weather_in(self) -> None:
+        weather = self.weather
+        self._every(weather.crash_rate, self._crash_somewhere)
+        self._every(weather.calendar_rate, self.editors.act)
+        self._every(weather.emptied_rate, self.editors.empty)
+        self._every(
+            weather.bridge_restart_rate, lambda: self._some_bridge().fake.restart(forget=self.chance(0.7))
+        )
+        self._every(
+            weather.bridge_away_rate, lambda: self._for_a_while(_set(self._some_bridge().fake, "away"))
+        )
+        self._every(
+            weather.bridge_silent_rate, lambda: self._for_a_while(_set(self._some_bridge().fake, "silent"))
+        )
+        self._every(weather.mail_away_rate, lambda: self._for_a_while(_set(self.post, "away")))
+        self._every(weather.calendar_away_rate, self._calendar_away)
+
+    def _for_a_while(self, switch: Callable[[bool], None]) -> None:
+        switch(True)
+        mean_s = self.dice.choice((5.0, 60.0, 300.0)) * self.setting.pace
+        self.at(self.dice.expovariate(1.0 / mean_s), lambda: switch(False))
+
+    def _some_bridge(self) -> SimulatedBridge:
+        return self.dice.choice(list(self._bridges.values()))
+
+    def _calendar_away(self) -> None:
+        if self._sources:
+            self._for_a_while(self.dice.choice(list(self._sources.values())).away)
 
     # --- callers ---------------------------------------------------------------------------------------------------
 
@@ -204,7 +245,7 @@ class World:
         self._boot()
         for _ in range(3):
             self._drive(self.people.caller())
-        self._crash_now_and_then()
+        self._let_weather_in()
         self._live_until(self._until_s)
         self._heal()
         self._live_until(self.clock.true_s + HEAL_MINUTES * 60.0 * self.setting.pace)
@@ -215,6 +256,14 @@ class World:
     def _heal(self) -> None:
         self.healed = True
         self.people.stopped = True
+        self.weather = self.post.weather = self.people.weather = weathers.CALM
+        self.post.away = False
+        for bridge in self._bridges.values():
+            bridge.weather = weathers.CALM
+            bridge.fake.away = bridge.fake.silent = False
+        for source in self._sources.values():
+            source.heal()
+        self.editors.heal()
         self.happened(seen.Healed(self.clock.now_s()))
 
     def _live_until(self, true_s: float) -> None:
@@ -239,6 +288,10 @@ class World:
         for true_s, happening in self._latest:
             lines.append(f"{true_s - self.setting.start_s:10.3f} {_told(happening)}")
         return "\n".join(lines)
+
+
+def _set(thing: object, name: str) -> Callable[[bool], None]:
+    return lambda value: setattr(thing, name, value)
 
 
 def _told(happening: seen.Happening) -> str:
