@@ -16,12 +16,12 @@ snapshot and `TheirMistake` for one of a newer release.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 
 import msgspec
 from msgspec import Raw, Struct
 
-from meetkeeper.codec.frame import Position
+from meetkeeper.codec.frame import ORIGIN, Position
 from meetkeeper.codec.record import FORMAT
 from meetkeeper.core.bulk import Bulk
 from meetkeeper.core.changes import (
@@ -184,6 +184,24 @@ def encode(picture: Image) -> Iterator[bytes]:
     yield _END % digest.hexdigest().encode()
 
 
+def digest_of(state: State) -> str:
+    """A hash of everything kept, whatever order it came in: equal for two servers at one position."""
+    picture = image(state, ORIGIN)
+    total = 0
+    for row in picture.meetings:
+        head = (row.id, row.start_s, row.end_s, row.rooms, row.step, row.alias, row.numeric_id, row.series)
+        total += _number(_encode(head) + row.body)
+    for pair in picture.live_at_s.items():
+        total += _number(_encode(pair))
+    for line in chain(_lines_before_meetings(picture), _lines_after_meetings(picture, live=False)):
+        total += _number(line)
+    return f"{total % (1 << 256):064x}"
+
+
+def _number(line: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(line).digest(), "big")
+
+
 def checksum_of(last_line: bytes) -> str | None:
     """What a snapshot's last `END_BYTES` say its SHA-256 is; None when they are not a last line: it was cut short."""
     try:
@@ -207,7 +225,7 @@ def _slices(picture: Image) -> Iterator[bytes]:
     meetings = picture.meetings
     for at in range(0, len(meetings), BLOCK_MEETINGS):
         yield _block(meetings[at : at + BLOCK_MEETINGS])
-    lines = _lines_after_meetings(picture)
+    lines = _lines_after_meetings(picture, live=True)
     while some := list(islice(lines, SLICE_LINES)):
         yield b"".join(some)
 
@@ -225,9 +243,9 @@ def _lines_before_meetings(picture: Image) -> Iterator[bytes]:
         )
 
 
-def _lines_after_meetings(picture: Image) -> Iterator[bytes]:
-    live = iter(picture.live_at_s.items())
-    while some := dict(islice(live, SLICE_LINES)):
+def _lines_after_meetings(picture: Image, *, live: bool) -> Iterator[bytes]:
+    moments = iter(picture.live_at_s.items() if live else ())
+    while some := dict(islice(moments, SLICE_LINES)):
         yield _line(Live(some))
     for rows in picture.items:
         for item in rows:

@@ -161,7 +161,7 @@ def _replay_segment(found: Found, segment: Segment, data: bytes, *, is_last: boo
         )
     before = base if segment.first_seq == base.seq + 1 else Position(0, segment.first_seq - 1, "")
     scan = frame.scan(data, before)
-    tail = _tail_of(segment, data, scan, is_last=is_last)
+    tail = tail_of(segment, data, scan, is_last=is_last)
     _join(found, segment, scan, base)
     if is_last:
         found.last, found.last_size, found.tail = segment, scan.good_length, tail
@@ -202,7 +202,7 @@ def _plan_of(one: frame.Frame, segment: Segment, offset: int) -> record.Record:
         ) from error
 
 
-def _tail_of(segment: Segment, data: bytes, scan: Scan, *, is_last: bool) -> Tail | None:
+def tail_of(segment: Segment, data: bytes, scan: Scan, *, is_last: bool) -> Tail | None:
     """The tail to cut, None when there is none; raises when what follows the good frames is damage."""
     if scan.why is Why.END:
         return None
