@@ -89,6 +89,11 @@ class Restarter(Protocol):
     @property
     def does(self) -> str: ...
 
+    @property
+    def store(self) -> str:
+        """Which store it reads; contenders that name the same one share it, and any of them may fill it."""
+        ...
+
     def fill(self, folder: Path, meetings: int) -> None:
         """Leave a closed store with so many meetings in the folder."""
         ...

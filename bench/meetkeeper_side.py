@@ -5,8 +5,10 @@ meeting room derived, becomes a plan with changes and effects, and is applied to
 """
 
 import asyncio
+import http.client
 import logging
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,7 +25,7 @@ from bench.clients import BODIES, KEYS, AsyncCommit, ready_bodies, run_async
 from bench.cold_start import load_in_child
 from bench.figures import Figures, Loaded
 from bench.http_load import HttpLoad, numbered, request
-from bench.processes import Child, free_port, listens
+from bench.processes import Argv, Child, free_port, listens, resident_bytes
 from bench.questions import hour, room_and_day
 from bench.records import (
     CALENDAR_MEETINGS,
@@ -59,6 +61,9 @@ FLUSH_EVERY: Final = 2_000
 """Meetings between two flushes while a calendar is filled, which is not measured."""
 HTTP_MEETINGS: Final = 20_000
 START_S: Final = 60.0
+LOAD_S: Final = 180.0
+OK: Final = 200
+MEETINGS_HELD: Final = "meetkeeper_meetings{"
 TAIL_PERCENT: Final = 5
 """Of a million meetings so many are in the journal behind the snapshot: half of what may gather there."""
 BRIDGE: Final = "bridge"
@@ -84,7 +89,7 @@ def configuration() -> dict[str, object]:
 
 def found(home: Path, configured: dict[str, object] | None = None) -> Node:
     """A new home with that configuration (or another), and a reign over it."""
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
     node = Node(Database.open(RealDisk(home)))
     node.database.open_reign(1)
     deployed = ConfigDeployed(1, "bench", Raw(json.encode(configured or configuration())))
@@ -299,9 +304,7 @@ class OverHttp:
         home = Home(folder / "home")
         self._port = free_port()
         init(home, NodeConfig(name="bench", listen_port=self._port), convert(configuration(), Config))
-        self._server = Child(
-            [sys.executable, "-m", "meetkeeper.app.main", "run", home.path], folder / "log", cwd=Path.cwd()
-        )
+        self._server = serve(home, folder)
         self._server.wait_until(lambda: home.address() is not None and listens(self._port), START_S)
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {home.cli_token()}"}
         self._load = HttpLoad(self._requests(headers), folder / "requests")
@@ -382,18 +385,17 @@ class Calendar:
         return self._node.state
 
 
-class Restart:
-    """A fresh process that opens a home."""
+class StoreRestart:
+    """A fresh process that opens a home and nothing more."""
 
-    name = "meetkeeper"
-    does = (
-        f"fresh Python process opens the home: a snapshot, and the last {TAIL_PERCENT} % of the meetings in the "
-        "journal behind it; checksums verified, all indexes built, nothing left to do outside; memory is its "
-        "resident set"
-    )
+    store = "meetkeeper"
+    name = "meetkeeper, its store alone"
+    does = "fresh Python process opens the same home without a server around it"
 
     def fill(self, folder: Path, meetings: int) -> None:
-        node = found(folder / "home")
+        home = Home(folder / "home")
+        init(home, NodeConfig(name="bench", listen_port=free_port()), convert(configuration(), Config))
+        node = found(home.path)
         before = meetings - meetings * TAIL_PERCENT // 100
         fill(node, range(before))
         node.database.checkpoint()
@@ -402,6 +404,51 @@ class Restart:
 
     def load(self, folder: Path, make_cold: Callable[[], None]) -> Loaded:
         return load_in_child("bench.meetkeeper_rows", [folder / "home"], folder, make_cold)
+
+
+class Restart(StoreRestart):
+    """The whole server, until it says that it is ready."""
+
+    name = "meetkeeper"
+    does = (
+        "`meetkeeper run` from exec until GET /health/ready is answered with 200; the home holds a snapshot, and the "
+        f"last {TAIL_PERCENT} % of the meetings in the journal behind it; checksums verified, all indexes built, "
+        "nothing left to do outside; memory is the server's resident set"
+    )
+
+    def load(self, folder: Path, make_cold: Callable[[], None]) -> Loaded:
+        home = Home(folder / "home")
+        port = home.node().listen_port
+        make_cold()
+        begin_s = time.perf_counter()
+        server = serve(home, folder)
+        try:
+            server.wait_until(lambda: _asked(port, "/health/ready", "")[0] == OK, LOAD_S)
+            seconds, memory = time.perf_counter() - begin_s, resident_bytes(server.pid)
+            _, metrics = _asked(port, "/metrics", home.cli_token() or "")
+        finally:
+            server.stop()
+        held = sum(float(line.split()[-1]) for line in metrics.splitlines() if line.startswith(MEETINGS_HELD))
+        return Loaded(seconds, memory, round(held))
+
+
+def serve(home: Home, folder: Path) -> Child:
+    """The server of a home, as people start it."""
+    argv: Argv = [sys.executable, "-m", "meetkeeper.app.main", "run", home.path]
+    return Child(argv, folder / "server.log", cwd=Path.cwd())
+
+
+def _asked(port: int, path: str, token: str) -> tuple[int, str]:
+    """Status and body; status 0 while nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=START_S)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    except ConnectionError:
+        return 0, ""
+    finally:
+        connection.close()
 
 
 def fill(node: Node, numbers: Iterable[int]) -> None:

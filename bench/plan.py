@@ -79,6 +79,7 @@ READS: Final[Mapping[str, Callable[[], Reader]]] = {
 }
 RESTART: Final[Mapping[str, Callable[[], Restarter]]] = {
     OURS: meetkeeper_side.Restart,
+    "meetkeeper_store": meetkeeper_side.StoreRestart,
     "redis_aof": redis.Restart,
     "sqlite_bytes": lambda: sqlite.Restart(typed=False),
     "sqlite_typed": lambda: sqlite.Restart(typed=True),

@@ -119,9 +119,11 @@ class Run:
         there = {key: make() for key, make in plan.RESTART.items()}
         for key, one in there.items():
             self.results.contestants["restart", key] = Contestant(one.name, one.does)
+        fillers = {one.store: key for key, one in there.items()}
         with ThreadPoolExecutor(FILLED_AT_ONCE) as threads:
-            filled = list(threads.map(self._filled, there))
-        for key, trouble in zip(list(there), filled, strict=True):
+            troubles = dict(zip(fillers, threads.map(self._filled, fillers, fillers.values()), strict=True))
+        for key, one in list(there.items()):
+            trouble = troubles[one.store]
             if trouble is not None:
                 self._drop("restart", key, there, trouble)
         for number in range(self.plan.restart_rounds):
@@ -129,10 +131,10 @@ class Run:
                 if not self._is_over(f"restart of {key}"):
                     self._loaded(key, there)
 
-    def _filled(self, key: str) -> Exception | None:
-        """Fill in a child; what went wrong, if anything did."""
-        folder = self.folder / "restart" / key
-        log = self.folder / f"fill-{key}.log"
+    def _filled(self, store: str, key: str) -> Exception | None:
+        """Fill a store in a child, by this contender; what went wrong, if anything did."""
+        folder, log = self.folder / "restart" / store, self.folder / f"fill-{store}.log"
+        folder.parent.mkdir(exist_ok=True)
         argv: Argv = [sys.executable, "-m", "bench.fill", key, folder, str(self.plan.restart_meetings)]
         child = Child(argv, log, cwd=Path.cwd())
         try:
@@ -143,12 +145,12 @@ class Run:
             child.stop()
         if code:
             return Unavailable(child.last_words()) if code == EXIT_UNAVAILABLE else Failed(child.last_words())
-        self._say(f"  restart {key} is filled")
+        self._say(f"  restart: the store of {store} is filled")
         return None
 
     def _loaded(self, key: str, there: dict[str, Restarter]) -> None:
         try:
-            loaded = there[key].load(self.folder / "restart" / key, machine.make_cold)
+            loaded = there[key].load(self.folder / "restart" / there[key].store, machine.make_cold)
             if loaded.meetings != self.plan.restart_meetings:
                 raise Failed(f"came back with {loaded.meetings:,} of {self.plan.restart_meetings:,} meetings")
         except TROUBLES as trouble:

@@ -119,6 +119,7 @@ class Restart:
 
     does = "1,490-byte values under their UIDs; from exec until PING is answered; memory is used_memory_rss"
 
+    store = "redis"
     name = "Redis, AOF of commands"
 
     def fill(self, folder: Path, meetings: int) -> None:

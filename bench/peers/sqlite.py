@@ -161,6 +161,8 @@ class Restart:
 
     does = "fresh Python process, SELECT of all rows into a dict by UID; memory is its resident set"
 
+    store = "sqlite"
+
     def __init__(self, *, typed: bool) -> None:
         self.name = "SQLite, to typed objects" if typed else "SQLite, rows kept as bytes"
         self._form = "typed" if typed else "bytes"
