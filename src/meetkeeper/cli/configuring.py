@@ -5,9 +5,9 @@ from pathlib import Path
 
 import rich_click as click
 
+from meetkeeper.api.client import NotFound
 from meetkeeper.cli import show
 from meetkeeper.cli.session import Session, as_json, json_option, pass_session
-from meetkeeper.core.errors import NotFound
 
 
 @click.group()

@@ -8,9 +8,9 @@ from typing import Any
 
 import rich_click as click
 
+from meetkeeper.api.client import MeetkeeperError
 from meetkeeper.cli import acting, configuring, looking
 from meetkeeper.cli.session import Session
-from meetkeeper.core.errors import MeetkeeperError
 
 EXIT_REFUSED = 1
 

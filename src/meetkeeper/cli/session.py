@@ -6,8 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from meetkeeper.api.client import Client
-from meetkeeper.core.errors import NotFound, TheirMistake
+from meetkeeper.api.client import Client, NotFound, TheirMistake
 
 
 class Session:

@@ -3,7 +3,7 @@
 import re
 from datetime import datetime, timedelta
 
-from meetkeeper.core.errors import TheirMistake
+from meetkeeper.api.client import TheirMistake
 
 _FROM_NOW = re.compile(r"now(?:\s*\+\s*(\d+)\s*([smhd]))?")
 _CLOCK = re.compile(r"(?:(today|tomorrow)\s+)?(\d{1,2}):(\d{2})")
