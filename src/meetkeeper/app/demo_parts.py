@@ -160,7 +160,6 @@ class Parts:
                 admin_secret=admin,
                 admin_key=self._janus_secrets[1],
                 client_secret=client,
-                allow_origin=f"http://127.0.0.1:{self.port}",
             )
             (folder / "janus").mkdir(parents=True, exist_ok=True)
             self.janus = PrivateJanus(folder / "janus", settings)

@@ -36,6 +36,7 @@ from meetkeeper.engine.node import Node
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.store.database import Database
+from meetkeeper.web.routes import routes
 
 log = structlog.get_logger("server")
 
@@ -126,7 +127,9 @@ class Server:
                     configfile.write_out(self.home, self.config)
                     tasks.create_task(self.hooks.watch(self.stop_event), name="config")
                     tls = self._tls if node.tls_certificate else None
-                    await serve_http(build(self.gate), sock, tls=tls, ready=partial(self._ready, sock, ready))
+                    await serve_http(
+                        build(self.gate, routes), sock, tls=tls, ready=partial(self._ready, sock, ready)
+                    )
                 self.engine.stop()
         finally:
             sock.close()
