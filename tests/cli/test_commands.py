@@ -87,7 +87,7 @@ def test_without_a_server_it_says_so(tmp_path: object) -> None:
     """An address where nobody answers, a folder where nothing runs, and nothing at all: three different sentences."""
     runner = CliRunner()
     away = runner.invoke(build(), ["--url", "http://127.0.0.1:9", "--token", "x", "status"])
-    assert away.exit_code == 1
+    assert away.exit_code == 4
     assert "No server answers" in away.stderr
     empty = runner.invoke(build(), ["--home", str(tmp_path), "status"])
     assert "No server has run" in empty.stderr

@@ -91,8 +91,8 @@ def _brakes(state: State) -> Iterator[Risk]:
                 "red",
                 "brake",
                 room,
-                f"{news.held} items vanished from the calendar of {_named(state, room)} at once; nothing was cancelled.",
-                f"Look at the calendar, then: meetkeeper brake {room} kept, or: meetkeeper brake {room} gone",
+                f"{news.held} items vanished at once from the calendar of {_named(state, room)}. None was cancelled.",
+                f"Look at the calendar, then: meetkeeper brake {room} --kept (or: --gone)",
                 room=room,
             )
 
@@ -177,7 +177,7 @@ def _stuck(state: State, cluster: ClusterConfig) -> Iterator[Risk]:
             room="" if meeting is None else ", ".join(meeting.rooms),
             subject="" if meeting is None else _subject(meeting.subject, private=meeting.private),
             text=f"{in_words(row)}: {row.reason}",
-            do=f"meetkeeper outbox release '{row.key}' retry (or: done)",
+            do=f"meetkeeper outbox release '{row.key}' --retry (or: --done)",
             at_s=None if meeting is None else float(meeting.start_s),
         )
 

@@ -11,31 +11,20 @@ import hmac
 import secrets
 from typing import Final
 
-import argon2
-
 from meetkeeper.api.auth import Caller
 from meetkeeper.api.follower import Follower
 from meetkeeper.api.limits import Attempts
+from meetkeeper.api.passwords import NOBODY, hash_password, is_password
 from meetkeeper.core.configuration import Operator
 from meetkeeper.core.errors import Refused, TheirMistake
 
+__all__ = ["COOKIE", "LOGIN_COOKIE", "SESSION_S", "Sessions", "hash_password", "too_many"]
 COOKIE: Final = "meetkeeper_session"
 LOGIN_COOKIE: Final = "meetkeeper_login"
 SESSION_S: Final = 12 * 3_600
 LOGIN_TRIES_PER_MINUTE: Final = 6
 HASHES_AT_ONCE: Final = 2
 """A password costs 64 MiB and a tenth of a second to check: no more than this many at a time."""
-
-_hasher = argon2.PasswordHasher()
-_NOBODY = (
-    "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$2zvHGIwwEwmgCTEHbBqbSx8EZDwm8qK8JrXgpWH4lPs"
-)
-"""A hash no password has: a stranger's name takes as long to refuse as an operator's."""
-
-
-def hash_password(password: str) -> str:
-    """The argon2id hash for config.access.operators."""
-    return _hasher.hash(password)
 
 
 class Sessions:
@@ -59,7 +48,7 @@ class Sessions:
         operator = self._operator(name)
         async with self._hashing:
             right = await asyncio.to_thread(
-                _verify, _NOBODY if operator is None else operator.password_hash, password
+                is_password, NOBODY if operator is None else operator.password_hash, password
             )
         if operator is None or not right:
             raise TheirMistake("unauthorized", "Name or password is wrong. Try again.")
@@ -122,10 +111,3 @@ def too_many(wait_s: float) -> Refused:
         f"Too many tries. Wait {max(1, round(wait_s))} seconds, then try again.",
         detail={"retry_after_s": wait_s},
     )
-
-
-def _verify(password_hash: str, password: str) -> bool:
-    try:
-        return _hasher.verify(password_hash, password)
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-        return False

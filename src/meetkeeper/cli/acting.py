@@ -8,7 +8,7 @@ import rich_click as click
 from meetkeeper.api.client import part
 from meetkeeper.cli import show, when
 from meetkeeper.cli.looking import Answer, meeting_facts
-from meetkeeper.cli.session import Session, as_json, json_option, pass_session
+from meetkeeper.cli.session import Session, as_json, ask, json_option, pass_session, yes_option
 
 
 def _now() -> datetime:
@@ -30,6 +30,7 @@ def _now() -> datetime:
 @click.option("--time-zone", default="", help="IANA zone; default: the first room's.")
 @click.option("--repeat", default="", help="RFC 5545 rule, such as FREQ=WEEKLY;BYDAY=MO;COUNT=10.")
 @click.option("--no-vmr", is_flag=True, help="Book the rooms alone.")
+@click.option("--key", help="Idempotency-Key: the command said again with it books once.")
 @json_option
 @pass_session
 def book(
@@ -45,6 +46,7 @@ def book(
     time_zone: str,
     repeat: str,
     no_vmr: bool,
+    key: str | None,
     json_out: bool,
 ) -> None:
     """Book a meeting."""
@@ -62,8 +64,8 @@ def book(
         "recurrence": repeat,
         "vmr": not no_vmr,
     }
-    key = {"Idempotency-Key": uuid.uuid4().hex}
-    _told(session.client.send("POST", "/meetings", body, headers=key), json_out=json_out)
+    again = {"Idempotency-Key": key or uuid.uuid4().hex}
+    _told(session.client.send("POST", "/meetings", body, headers=again), json_out=json_out)
 
 
 def _told(meeting: Answer, *, json_out: bool) -> None:
@@ -118,13 +120,30 @@ def move(
 @click.command()
 @click.argument("meeting_id")
 @click.option("--series", is_flag=True, help="Every occurrence of its series.")
+@yes_option
+@json_option
 @pass_session
-def cancel(session: Session, *, meeting_id: str, series: bool) -> None:
-    """Cancel a meeting; everybody who was invited is told."""
-    _, match = _revision(session, meeting_id)
+def cancel(session: Session, *, meeting_id: str, series: bool, yes: bool, json_out: bool) -> None:
+    """Cancel a meeting; everybody who was invited is told. At a terminal it asks first."""
+    meeting, match = _revision(session, meeting_id)
+    what = f"{meeting['subject']!r}, {show.clock(meeting['start'], day=True)}, {', '.join(meeting['rooms'])}"
+    running = ", which is running now" if meeting["state"] in ("live", "ending") else ""
+    ask(f"Cancel {'the whole series of ' if series else ''}{what}{running}?", yes=yes)
     scope = "?series=true" if series else ""
-    session.client.send("DELETE", f"/meetings/{part(meeting_id)}{scope}", headers=match)
-    click.echo("Cancelled.")
+    told = session.client.send("DELETE", f"/meetings/{part(meeting_id)}{scope}", headers=match)
+    if json_out:
+        as_json(told)
+    else:
+        click.echo(f"Cancelled: {what}.")
+
+
+@click.command()
+@click.argument("meeting_id")
+@pass_session
+def resend(session: Session, *, meeting_id: str) -> None:
+    """Send the present invitation again to everybody concerned."""
+    session.client.send("POST", f"/meetings/{part(meeting_id)}/resend")
+    click.echo("The invitation goes out again.")
 
 
 @click.command()
@@ -144,12 +163,12 @@ def extend(session: Session, *, meeting_id: str, minutes: int, json_out: bool) -
 @click.option("--status", "state", help="open, sending, waiting, parked or unknown.")
 @click.option("--limit", default=100, show_default=True)
 @json_option
+@pass_session
 @click.pass_context
-def outbox(ctx: click.Context, *, state: str | None, limit: int, json_out: bool) -> None:
+def outbox(ctx: click.Context, session: Session, *, state: str | None, limit: int, json_out: bool) -> None:
     """What is still to be done outside: VMRs, mails, calendar items."""
     if ctx.invoked_subcommand is not None:
         return
-    session: Session = ctx.obj
     seen = session.client.get("/outbox", status=state, limit=limit)
     if json_out:
         as_json(seen)
@@ -157,7 +176,12 @@ def outbox(ctx: click.Context, *, state: str | None, limit: int, json_out: bool)
     rows = [
         (one["status"], one["text"], str(one["tries"]), one["reason"], one["key"]) for one in seen["effects"]
     ]
-    show.table(("status", "what", "tries", "why", "key"), rows, empty="The outbox is empty.")
+    show.table(("status", "what", "tries", "why"), [row[:4] for row in rows], empty="The outbox is empty.")
+    for row in rows:
+        if row[0] in ("parked", "unknown"):
+            click.secho(f"meetkeeper outbox release '{row[4]}' --retry   (or --done)", dim=True)
+    if seen["total"] > len(rows):
+        click.echo(f"… and {seen['total'] - len(rows)} more.")
 
 
 @outbox.command("release")
@@ -186,11 +210,15 @@ def resync(session: Session, *, room: str) -> None:
 @click.argument("room")
 @click.option("--gone", "how", flag_value="gone", help="They are gone: cancel them.")
 @click.option("--kept", "how", flag_value="kept", help="Keep them until they are seen again.")
+@yes_option
 @pass_session
-def brake(session: Session, *, room: str, how: str | None) -> None:
+def brake(session: Session, *, room: str, how: str | None, yes: bool) -> None:
     """Decide about items that vanished from a calendar in such numbers that the brake holds them."""
     if how is None:
         raise click.UsageError("Say --gone or --kept.")
+    if how == "gone":
+        held = session.client.get(f"/rooms/{part(room)}")["calendar"]["held"]
+        ask(f"Cancel the meetings of {held} items that vanished from {room}?", yes=yes)
     session.client.send("POST", f"/rooms/{part(room)}/brake", {"how": how})
     click.echo(f"The brake of {room} is released.")
 
@@ -261,4 +289,4 @@ def mail_preview(session: Session, *, meeting_id: str, to: str, shown: str, json
     click.echo(seen[shown])
 
 
-COMMANDS = (book, move, cancel, extend, outbox, resync, brake, token, mail)
+COMMANDS = (book, move, cancel, extend, resend, outbox, resync, brake, token, mail)

@@ -7,7 +7,7 @@ import rich_click as click
 
 from meetkeeper.api.client import NotFound
 from meetkeeper.cli import show
-from meetkeeper.cli.session import Session, as_json, json_option, pass_session
+from meetkeeper.cli.session import Session, as_json, ask, json_option, pass_session, yes_option
 
 
 @click.group()
@@ -77,11 +77,16 @@ def config_diff(session: Session, *, file: Path | None, json_out: bool) -> None:
 
 @config.command("deploy")
 @click.argument("file", type=click.Path(path_type=Path), required=False)
+@yes_option
 @pass_session
-def config_deploy(session: Session, *, file: Path | None) -> None:
-    """Put FILE, or what is staged, in force."""
+def config_deploy(session: Session, *, file: Path | None, yes: bool) -> None:
+    """Put FILE, or what is staged, in force; at a terminal its changes are shown first."""
     revision = session.client.get("/config")["revision"]
     body = _staged(session, file)
+    if not yes:
+        for line in session.client.send("POST", "/config/check", body)["changes"]:
+            click.echo(line, err=True)
+        ask("Put this in force?", yes=yes)
     deployed = session.client.send("PUT", "/config", body, headers={"If-Match": f'"{revision}"'})
     click.echo(f"Configuration {deployed['revision']} is in force.")
 

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from meetkeeper.api.client import part
 from meetkeeper.cli import show
@@ -99,35 +100,46 @@ def _list(
         return
     rows = [
         (
-            show.clock(one["start"], day=True),
-            show.clock(one["end"]),
-            ", ".join(one["rooms"]),
+            f"{show.clock(one['start'], day=True)}–{show.clock(one['end'])}",
+            ",".join(one["rooms"]),
             one["state"],
-            one["subject"] or "(no subject)",
             one["id"],
+            "(private)" if one["private"] else one["subject"] or "(no subject)",
         )
         for one in page["meetings"]
     ]
-    show.table(("start", "end", "room", "state", "subject", "id"), rows, empty="No meetings.")
+    show.table(("when", "room", "state", "id", "subject"), rows, empty="No meetings.")
     if page.get("next"):
-        click.echo(f"… and more; --limit shows up to {limit}.")
+        click.echo(f"… and more than these {limit}: --limit shows up to 1000, --from goes on.")
 
 
 @click.command()
+@click.option("--check", is_flag=True, help="Exit code 1 when something is red, for monitoring.")
 @json_option
 @pass_session
-def risk(session: Session, *, json_out: bool) -> None:
+def risk(session: Session, *, check: bool, json_out: bool) -> None:
     """What may go wrong next, what bites first comes first."""
     seen = session.client.get("/risks")
     if json_out:
         as_json(seen)
-        return
-    if not seen["risks"]:
+    else:
+        _risks(seen["risks"])
+    if check and any(one["level"] == "red" for one in seen["risks"]):
+        raise Exit(1)
+
+
+def _risks(risks: list[Answer]) -> None:
+    if not risks:
         click.echo("Nothing is at risk.")
-    for one in seen["risks"]:
-        when = f"{show.clock(one['at'], day=True)} " if one["at"] else "now "
-        click.secho(f"{when}{one['text']}", fg="red" if one["level"] == "red" else "yellow")
-        click.echo(f"    {one['do']}")
+    for one in risks:
+        red = one["level"] == "red"
+        when = show.clock(one["at"], day=True) if one["at"] else "now"
+        about = ", ".join(filter(None, (one["room"], one["subject"])))
+        click.secho(
+            f"{'■ red' if red else '▲ amber'}  {when}  {about}".rstrip(), fg="red" if red else "yellow"
+        )
+        click.echo(f"    {one['text']}")
+        click.secho(f"    {one['do']}", dim=True)
 
 
 @click.command()
@@ -144,18 +156,21 @@ def rooms(session: Session, *, json_out: bool) -> None:
             one["id"],
             one["name"],
             one["calendar"]["state"],
-            _short(one["now"]) or "free",
-            _short(one["next"]),
+            show.clock(one["now"]["end"]) if one["now"] else "",
+            _short(one["now"]) or _short(one["next"]) or "free",
         )
         for one in seen["rooms"]
     ]
-    show.table(("room", "name", "calendar", "now", "next"), rows, empty="No rooms are configured.")
+    show.table(
+        ("room", "name", "calendar", "busy until", "now or next"), rows, empty="No rooms are configured."
+    )
 
 
 def _short(meeting: Answer | None) -> str:
     if meeting is None:
         return ""
-    return f"{show.clock(meeting['start'])}–{show.clock(meeting['end'])} {meeting['subject']}"
+    subject = "(private)" if meeting["private"] else meeting["subject"]
+    return f"{show.clock(meeting['start'])}–{show.clock(meeting['end'])} {subject}"
 
 
 @click.command()

@@ -1,50 +1,38 @@
-"""How answers look in a terminal: tables of 80 columns, times in the reader's words, colours that only repeat words."""
+"""How answers look in a terminal: tables that fit, times in short words, colours that only repeat what words say."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import rich_click as click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-_COLOURS = {
-    "live": "bold green",
-    "ending": "bold yellow",
-    "provisioned": "green",
-    "scheduled": "yellow",
-    "cancelled": "dim strike",
+from meetkeeper.cli import tables
+from meetkeeper.cli.tables import Cell
+
+_TONES = {
+    "live": "good",
+    "ending": "warn",
+    "provisioned": "info",
+    "scheduled": "warn",
+    "cancelled": "dim",
     "ended": "dim",
-    "failed": "bold red",
-    "ok": "green",
-    "failing": "bold red",
-    "waiting": "yellow",
-    "parked": "bold red",
-    "unknown": "bold red",
-    "red": "bold red",
-    "yellow": "yellow",
+    "failed": "bad",
+    "ok": "good",
+    "failing": "bad",
+    "waiting": "warn",
+    "parked": "bad",
+    "unknown": "bad",
 }
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
-    """Print rows under headings; a sentence when there are none."""
-    kept = [list(row) for row in rows]
-    if not kept:
-        click.echo(empty)
-        return
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in headings:
-        shown.add_column(heading, overflow="fold")
-    for row in kept:
-        shown.add_row(*[Text(cell, style=_COLOURS.get(cell, "")) for cell in row])
-    Console(soft_wrap=False).print(shown)
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, flexible: int = -1) -> None:
+    """Print rows under headings; a sentence when there are none. The `flexible` column gives way on narrow screens."""
+    kept = [[Cell(cell, _TONES.get(cell, "")) for cell in row] for row in rows]
+    click.echo(tables.table(headings, kept, flexible) if kept else empty)
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
     """Print names and values, one a line; empty values are left out."""
-    for name, value in rows:
-        if value:
-            click.echo(f"{name + ':':14} {value}")
+    click.echo(tables.facts([(name, Cell(value)) for name, value in rows if value]))
 
 
 def clock(text: str | None, *, day: bool = False) -> str:
