@@ -411,6 +411,8 @@ def test_a_copy_that_is_over_decides_nothing() -> None:
     desk = Desk()
     shown(desk, (A, single("x", -48, sequence=5)))
     assert made(shown(desk, (B, single("x")))).rooms == (B,)
+    shown(desk, (A, single("y", -48, sequence=5)))
+    assert made(shown(desk, (A, replace(single("y"), href="again.ics")))).rooms == (A,)
 
 
 def test_several_items_of_one_uid_in_one_room() -> None:

@@ -28,10 +28,9 @@ from meetkeeper.core.events import PageSeen
 from meetkeeper.core.findings import PageFindings
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.plan import Note
-from meetkeeper.core.recurrence import following
 from meetkeeper.core.settling import horizon_s, kept_row, roll, settle
 from meetkeeper.core.state import ItemRow, RoomNews, State
-from meetkeeper.core.theirs import zone_of
+from meetkeeper.core.theirs import is_ahead, zone_of
 from meetkeeper.core.words import OPEN_STEPS, CalendarItem, RoomId, Uid
 from meetkeeper.core.zones import DAY_S, wall_s
 
@@ -215,7 +214,7 @@ class _Page:
         if row.item is None:
             kept = self.state.meetings.get(meeting_id(row.uid, None))
             return kept is not None and kept.step in OPEN_STEPS and kept.end_s > self.now_s
-        return following(row.item, self.zone, int(self.now_s)) is not None
+        return is_ahead(row.item, self.zone, self.now_s)
 
     # --- the brake -------------------------------------------------------------------------------------------------
 

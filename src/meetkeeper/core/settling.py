@@ -22,7 +22,6 @@ from meetkeeper.core.findings import (
 )
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.plan import Note
-from meetkeeper.core.recurrence import following
 from meetkeeper.core.state import ItemRow, Kept, Series, State
 from meetkeeper.core.theirs import (
     Copy,
@@ -30,8 +29,10 @@ from meetkeeper.core.theirs import (
     Version,
     copies_of,
     differences,
+    is_ahead,
     same_series,
     stand_in,
+    stands,
     zone_of,
 )
 from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, MeetingId, RoomId, Step, Uid
@@ -68,8 +69,13 @@ class _Case:
         self.single = None if single_row is None else state.decode(single_row)
         self.ours = state.meetings_of(uid)
         self.series = state.one_series(uid)
-        self.copies = copies_of(self.present, self.single)
-        self.standing = self._still_ahead([copy for copy in self.copies if copy.stands])
+        zone = zone_of(state, min((row.room for row in self.present), default=None))
+        self.copies = copies_of(self.present, self.single, zone, now_s)
+        self.standing = [copy for copy in self.copies if stands(copy.item)]
+        if len(self.standing) > 1:
+            # A room may still show last week's date: that decides nothing beside a copy that is not over.
+            ahead = [copy for copy in self.standing if is_ahead(copy.item, zone, now_s)]
+            self.standing = ahead or self.standing
         self.notes: list[Note] = []
 
     # --- the two questions -----------------------------------------------------------------------------------------
@@ -119,13 +125,6 @@ class _Case:
             event=SeriesEvent.ROLLED, series=series, expanded_until_s=until_s, before=series
         )
         return UidFindings(uid=self.uid, series=finding, meetings=tuple(sorted(new, key=_start_of)))
-
-    def _still_ahead(self, copies: list[Copy]) -> list[Copy]:
-        """Copies that are over decide nothing beside one that is not: a room may still show last week's date."""
-        if len(copies) < 2:
-            return copies
-        zone, now_s = zone_of(self.state, min(copy.room for copy in copies)), int(self.now_s)
-        return [copy for copy in copies if following(copy.item, zone, now_s) is not None] or copies
 
     # --- comparing ---------------------------------------------------------------------------------------------------
 
@@ -241,7 +240,7 @@ class _Case:
         reading = Reading(
             self.state, self.uid, [Copy(room, before.item, (0, 0), False) for room in before.rooms]
         )
-        told = not replaced and following(before.item, reading.zone, int(self.now_s)) is not None
+        told = not replaced and is_ahead(before.item, reading.zone, self.now_s)
         return SeriesFinding(
             event=SeriesEvent.ENDED,
             series=replace(before, over=True),
@@ -255,7 +254,7 @@ class _Case:
         """The UID has a meeting that is not over, be it beyond the horizon."""
         if any(one.end_s > self.now_s for one in wanted.values()):
             return True
-        return any(following(copy.item, reading.zone, int(self.now_s)) is not None for copy in reading.copies)
+        return any(is_ahead(copy.item, reading.zone, self.now_s) for copy in reading.copies)
 
     # --- the rows ----------------------------------------------------------------------------------------------------
 
@@ -309,7 +308,7 @@ class _Case:
         """The booked rooms without those whose copy was deleted or cancelled in the room's own calendar."""
         present = {row.room for row in self.present}
         lost = {row.room for row in self.lost if row.room not in present}
-        lost |= {copy.room for copy in self.copies if copy.fresh and not copy.stands}
+        lost |= {copy.room for copy in self.copies if copy.fresh and not stands(copy.item)}
         return tuple(room for room in rooms if room not in lost or self._is_being_written(room))
 
     def _is_being_written(self, room: RoomId) -> bool:

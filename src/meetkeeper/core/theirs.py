@@ -9,7 +9,7 @@ far apart do not make two meetings of one. Nothing of a private meeting but its 
 import base64
 import hashlib
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import groupby
 
 import msgspec
@@ -20,7 +20,7 @@ from meetkeeper.core.configuration import Config
 from meetkeeper.core.findings import Field
 from meetkeeper.core.identity import fingerprint, meeting_id
 from meetkeeper.core.invitation import PRIVATE_TITLE
-from meetkeeper.core.recurrence import expand
+from meetkeeper.core.recurrence import expand, following
 from meetkeeper.core.state import ItemRow, Series, State
 from meetkeeper.core.words import (
     DESCRIPTION_CHARS_MAX,
@@ -51,31 +51,40 @@ class Copy(Struct, frozen=True, gc=False):
     version: Version
     fresh: bool
 
-    @property
-    def stands(self) -> bool:
-        """Not cancelled, as far as the whole item goes."""
-        return self.item.master is None or not self.item.master.cancelled
-
 
 # --- copies ----------------------------------------------------------------------------------------------------------
 
 
-def copies_of(rows: Iterable[ItemRow], single: Meeting | None) -> list[Copy]:
-    """The rooms' copies, one per room, the newest first. For an item that was let go `single`, made from it, stands."""
+def copies_of(rows: Iterable[ItemRow], single: Meeting | None, zone: str, now_s: float) -> list[Copy]:
+    """The rooms' copies, one per room, the newest first. For an item that was let go `single`, made from it, stands.
+
+    `zone` is where floating times are read; what is over by `now_s` decides nothing beside what is not.
+    """
     found: list[Copy] = []
     for room, of_room in groupby(rows, key=lambda row: row.room):
         items: list[CalendarItem] = []
         fresh = False
         for row in of_room:
-            item = row.item or stand_in(row, single)
-            if item is not None:
-                items.append(item)
-                fresh = fresh or (row.settle_at_s is not None and not row.gone)
-        if items:
-            item = items[0] if len(items) == 1 else _merged(items)
-            found.append(Copy(room, item, version_of(item), fresh))
+            items.append(row.item or stand_in(row, single))
+            fresh = fresh or (row.settle_at_s is not None and not row.gone)
+        item = items[0] if len(items) == 1 else _merged(_not_over(items, zone, now_s))
+        found.append(Copy(room, item, version_of(item), fresh))
     found.sort(key=lambda copy: (-copy.version[0], -copy.version[1], copy.room))
     return found
+
+
+def _not_over(items: list[CalendarItem], zone: str, now_s: float) -> list[CalendarItem]:
+    return [item for item in items if not stands(item) or is_ahead(item, zone, now_s)] or items
+
+
+def stands(item: CalendarItem) -> bool:
+    """Not cancelled, as far as the whole item goes."""
+    return item.master is None or not item.master.cancelled
+
+
+def is_ahead(item: CalendarItem, zone: str, now_s: float) -> bool:
+    """The item stands for a meeting that is not over."""
+    return following(item, zone, int(now_s)) is not None
 
 
 def version_of(item: CalendarItem) -> Version:
@@ -84,21 +93,23 @@ def version_of(item: CalendarItem) -> Version:
     return max(((entry.sequence, entry.modified_s) for entry in entries), default=(0, 0))
 
 
-def stand_in(row: ItemRow, meeting: Meeting | None) -> CalendarItem | None:
+def stand_in(row: ItemRow, meeting: Meeting | None) -> CalendarItem:
     """For a row whose item was let go: its meeting as the item it was made from, as far as it matters.
 
-    Made again it gives the same meeting. None when the meeting is not the row's: it was over when it was first seen.
+    Made again it gives the same meeting. Without a meeting in this room the item was over when it was first seen:
+    nothing stands for it, and an item that shows nothing says so from then on.
     """
+    item = CalendarItem(href=row.href, uid=row.uid, fingerprint=row.fingerprint, etag=row.etag)
     if meeting is None or row.room not in meeting.rooms:
-        return None
-    zone = find_zone(meeting.time_zone)
-    assert zone is not None, "meetings are kept with a known zone"
+        return item
+    name = meeting.time_zone if find_zone(meeting.time_zone) is not None else "UTC"
+    zone = find_zone(name) or UTC
     start = to_wall(meeting.start_s, zone)
     length_s = to_wall(meeting.end_s, zone) - start if meeting.all_day else meeting.end_s - meeting.start_s
     entry = Entry(
         start=wall_of(start),
         duration_s=length_s,
-        zone="" if meeting.all_day else meeting.time_zone,
+        zone="" if meeting.all_day else name,
         all_day=meeting.all_day,
         subject=meeting.subject,
         description=meeting.description,
@@ -108,9 +119,7 @@ def stand_in(row: ItemRow, meeting: Meeting | None) -> CalendarItem | None:
         sequence=meeting.sequence,
         modified_s=meeting.modified_s,
     )
-    return CalendarItem(
-        href=row.href, uid=meeting.uid, fingerprint=row.fingerprint, etag=row.etag, master=entry
-    )
+    return replace(item, master=entry)
 
 
 def _merged(items: list[CalendarItem]) -> CalendarItem:
