@@ -37,7 +37,7 @@ class Plan(Struct, frozen=True):
     restart_meetings: int = 1_000_000
     rooms: int = 1_000
     meetings_starting: int = 1_000
-    deadline_s: float = 840.0
+    deadline_s: float = 780.0
     quick: bool = False
 
 

@@ -34,7 +34,8 @@ TROUBLES: Final = (
 """What takes one contender out of the run and lets the others go on."""
 
 
-FILL_S: Final = 400.0
+FILL_MIN_S: Final = 60.0
+"""A store gets so long to be filled even when the time of the run is nearly over."""
 FILLED_AT_ONCE: Final = 2
 
 
@@ -138,7 +139,7 @@ class Run:
         argv: Argv = [sys.executable, "-m", "bench.fill", key, folder, str(self.plan.restart_meetings)]
         child = Child(argv, log, cwd=Path.cwd())
         try:
-            code = child.wait(FILL_S)
+            code = child.wait(max(FILL_MIN_S, self._end_s - time.monotonic()))
         except Failed as trouble:
             return trouble
         finally:
