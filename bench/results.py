@@ -57,6 +57,9 @@ class Results(Struct):
         )
 
 
+MEETINGS_MIN: Final = 1_000_000
+"""With fewer, the cold start is the interpreter's and the memory is its libraries': no ratio is drawn."""
+
 Of = Callable[[Results], float | None]
 
 
@@ -79,7 +82,7 @@ def _p99_ms(section: str, contender: str, clients: int) -> Of:
 def _load_s(contender: str) -> Of:
     def of(results: Results) -> float | None:
         loaded = results.loaded(contender)
-        return None if loaded is None else loaded.seconds
+        return None if loaded is None or loaded.meetings < MEETINGS_MIN else loaded.seconds
 
     return of
 
@@ -87,7 +90,11 @@ def _load_s(contender: str) -> Of:
 def _bytes_per_meeting(contender: str) -> Of:
     def of(results: Results) -> float | None:
         loaded = results.loaded(contender)
-        return None if loaded is None else loaded.resident_bytes / loaded.meetings
+        return (
+            None
+            if loaded is None or loaded.meetings < MEETINGS_MIN
+            else loaded.resident_bytes / loaded.meetings
+        )
 
     return of
 

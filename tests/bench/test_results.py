@@ -3,7 +3,7 @@
 import pytest
 
 from bench.figures import Figures, Loaded
-from bench.results import RATIOS, Cell, Results, ratios
+from bench.results import MEETINGS_MIN, RATIOS, Cell, Results, ratios
 
 
 def _filled(ours: float, theirs: float) -> Results:
@@ -19,9 +19,9 @@ def _filled(ours: float, theirs: float) -> Results:
             results.rounds[Cell(section, "meetkeeper", clients)] = [Figures(ours, 1.0, 100.0 / ours)]
             for peer in peers:
                 results.rounds[Cell(section, peer, clients)] = [Figures(theirs, 1.0, 100.0 / theirs)]
-    results.loads["meetkeeper"] = [Loaded(100.0 / ours, int(1e9 / ours), 10)]
+    results.loads["meetkeeper"] = [Loaded(100.0 / ours, int(1e12 / ours), MEETINGS_MIN)]
     for peer in ("redis_aof", "sqlite_typed", "sqlite_bytes"):
-        results.loads[peer] = [Loaded(100.0 / theirs, int(1e9 / theirs), 10)]
+        results.loads[peer] = [Loaded(100.0 / theirs, int(1e12 / theirs), MEETINGS_MIN)]
     return results
 
 
@@ -30,6 +30,14 @@ def test_above_one_we_are_ahead(name: str) -> None:
     """Twice as good on our side is a ratio of two, half as good one of a half, whatever is compared."""
     assert ratios(_filled(200.0, 100.0))[name] == pytest.approx(2.0)
     assert ratios(_filled(50.0, 100.0))[name] == pytest.approx(0.5)
+
+
+def test_a_small_restart_gives_no_ratio() -> None:
+    """A ratio named after a million meetings is not drawn from twenty thousand."""
+    results = _filled(200.0, 100.0)
+    results.loads["meetkeeper"] = [Loaded(0.5, 1_000_000, 20_000)]
+    drawn = ratios(results)
+    assert drawn["restart_1m_vs_redis_aof"] is drawn["memory_vs_redis"] is None
 
 
 def test_a_missing_side_leaves_the_ratio_empty() -> None:
