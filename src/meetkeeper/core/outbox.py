@@ -146,7 +146,9 @@ def _vmr_reported(state: State, draft: Draft, row: OutboxRow, effect: EnsureVmr,
             draft.note(
                 "vmr.told-unprovisioned", effect.alias, "the bridge is away; the URI is derived and stays"
             )
-            _tell(state, draft, effect.alias)
+            announce = _announcement(state, effect.alias)
+            if announce is not None:
+                draft.effect(announce)
         case Done() | Later() | Never() | Taken() | Unclear():
             _settle(draft, row, outcome)
         case _ as never:
@@ -158,28 +160,32 @@ def _tell_anyway(state: State, row: OutboxRow) -> bool:
 
 
 def _tell_standing(state: State, draft: Draft, alias: Alias, outcome: Done) -> None:
-    """Tell, unless the VMR stood there from a history that was lost: then everybody was told by that one."""
-    if outcome.adopted_from is not None and outcome.adopted_from != state.lineage:
+    """Tell, unless the VMR stood there from a history that was lost: then everybody was told by that one.
+
+    What has been changed since this history began was told by none.
+    """
+    announce = _announcement(state, alias)
+    if announce is None:
+        return
+    if outcome.adopted_from not in (None, state.lineage) and announce.revision == 1:
         draft.note(
             "vmr.adopted",
             alias,
             "it stood on the bridge under our marker from a lost history: counts as told",
         )
         return
-    _tell(state, draft, alias)
+    draft.effect(announce)
 
 
-def _tell(state: State, draft: Draft, alias: Alias) -> None:
+def _announcement(state: State, alias: Alias) -> Announce | None:
+    """What is to be told of the meeting or series that has this VMR."""
     uid = state.series_by_alias.get(alias)
     if uid is not None:
         series = state.one_series(uid)
-        if series is not None:
-            draft.effect(Announce(series.revision, series=uid))
-        return
+        return None if series is None else Announce(series.revision, series=uid)
     meeting_id = state.by_alias.get(alias)
     meeting = None if meeting_id is None else state.meeting(meeting_id)
-    if meeting is not None:
-        draft.effect(Announce(meeting.revision, meeting=meeting.id))
+    return None if meeting is None else Announce(meeting.revision, meeting=meeting.id)
 
 
 def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:

@@ -6,6 +6,7 @@ room's calendar and telling the invitees all start from one truth.
 """
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -73,7 +74,8 @@ def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tupl
     single = state.meetings.get(identity.meeting_id(uid, None))
     if single is not None and single.step in OPEN_STEPS:
         raise other_kind("a single meeting")
-    mine = set(state.occurrences.get(uid, ()))
+    _check_overlap(state, rooms, ahead)
+    mine = _leaving(state, uid, ahead, draft.now_s)
     for one in ahead:
         check_free(state, rooms, ((one.start_s, one.end_s),), except_ids=mine)
     vmr = None if old is None else old.vmr
@@ -102,6 +104,25 @@ def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tupl
     spread(state, draft, series, ahead, config)
     tell_series(state, draft, series, old)
     return identity.meeting_id(uid, ahead[0].original_start_s)
+
+
+def _check_overlap(state: State, rooms: tuple[RoomId, ...], ahead: list[Occurrence]) -> None:
+    """Raise `TheirMistake` when one meeting of the series would still run when the next one begins in the same room."""
+    if all(state.rooms[room].conflicts for room in rooms):
+        return
+    for one, after in pairwise(ahead):
+        if after.start_s < one.end_s:
+            raise TheirMistake(
+                "recurrence",
+                "The meetings of this series would overlap each other. Shorten them, or let them repeat less often.",
+            )
+
+
+def _leaving(state: State, uid: Uid, ahead: list[Occurrence], now_s: float) -> set[MeetingId]:
+    """Occurrences that stand in nobody's way: they become one of those ahead, or are cancelled for them."""
+    ids = state.occurrences.get(uid, {})
+    become = {identity.meeting_id(uid, one.original_start_s) for one in ahead}
+    return {one for one in ids if one in become or state.meetings[one].start_s > now_s}
 
 
 def spread(state: State, draft: Draft, series: Series, occurrences: list[Occurrence], config: Config) -> None:
