@@ -17,31 +17,30 @@ from meetkeeper.core.changes import (
     MeetingForgotten,
     MeetingKept,
     MeetingStepped,
-    SeriesKept,
 )
-from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake, Resend
+from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake
 from meetkeeper.core.effects import Phase
 from meetkeeper.core.events import PageSeen, Ticked
 from meetkeeper.core.state import Kept as Row
-from meetkeeper.core.state import Series, State, Status
+from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import (
     OPEN_STEPS,
     RUNNING_STEPS,
-    Alias,
     EffectKey,
     Meeting,
     MeetingId,
     RoomId,
     Step,
     Uid,
-    Vmr,
 )
 from meetkeeper.engine.node import touched_effects
 from meetkeeper.testing.world import happenings as seen
+from meetkeeper.testing.world.doors import OneDoorEach, SameDoor
 from meetkeeper.testing.world.happenings import Violation
+from meetkeeper.testing.world.letters import Adopted, MailOnce, ToldFinal
+from meetkeeper.testing.world.readback import StateIsJournal
 
 _decode_meeting = msgspec.json.Decoder(Meeting).decode
-_decode_series = msgspec.json.Decoder(Series).decode
 
 
 class NothingLost:
@@ -181,136 +180,6 @@ class KeptThenSpoken:
     def _must_be_kept(self, key: EffectKey) -> None:
         if key not in self._keys:
             raise Violation(f"{key} is carried out before its frame is kept")
-
-
-class SameDoor:
-    """P4: once somebody was told, URI, numbers and PIN stay; a UID has the same doors in every life of the server."""
-
-    def __init__(self) -> None:
-        self._told: dict[str, Vmr] = {}
-        self._derived: dict[tuple[Uid, int | None, int], Alias] = {}
-
-    def on_posted(self, happening: seen.Posted) -> None:
-        """Somebody is told."""
-        told = happening.meeting or happening.series
-        if happening.accepted and told is not None and told.vmr is not None:
-            self._must_stay(_unit_of(happening.meeting, happening.series), told.vmr, tell=True)
-
-    def on_decided(self, happening: seen.Decided) -> None:
-        """Nobody changes a door behind which people wait."""
-        for change in happening.plan.changes:
-            if type(change) is MeetingKept:
-                if change.alias is None or change.step not in OPEN_STEPS:
-                    continue
-                meeting = _decode_meeting(change.body)
-                shared = meeting.vmr is not None and change.numeric_id is None
-                if meeting.vmr is not None and not shared:
-                    self._must_stay(meeting.id, meeting.vmr)
-                    self._must_be_derived(meeting.uid, meeting.original_start_s, meeting.vmr)
-            elif type(change) is SeriesKept and change.alias is not None:
-                series = _decode_series(change.body)
-                if series.vmr is not None and not series.over:
-                    self._must_stay(series.uid, series.vmr)
-                    self._must_be_derived(series.uid, None, series.vmr)
-
-    def on_lost(self, happening: seen.Lost) -> None:
-        """The derived door comes back; one that had been passed over may be free by now."""
-        self._told = {unit: vmr for unit, vmr in self._told.items() if vmr.attempt == 0}
-
-    def _must_stay(self, unit: str, vmr: Vmr, *, tell: bool = False) -> None:
-        known = self._told.get(unit)
-        if known is None:
-            if tell:
-                self._told[unit] = vmr
-        elif (known.alias, known.numeric_id, known.pin) != (vmr.alias, vmr.numeric_id, vmr.pin):
-            raise Violation(f"{unit} was told {known} and is now {vmr}")
-
-    def _must_be_derived(self, uid: Uid, occurrence: int | None, vmr: Vmr) -> None:
-        known = self._derived.setdefault((uid, occurrence, vmr.attempt), vmr.alias)
-        if known != vmr.alias:
-            raise Violation(f"{uid} had alias {known} and now derives {vmr.alias}")
-
-
-class OneDoorEach:
-    """No alias and no number belongs to two, and a buried alias to nobody but its last owner."""
-
-    def on_decided(self, happening: seen.Decided) -> None:
-        """Look at every door that is given out."""
-        for change in happening.plan.changes:
-            if type(change) is MeetingKept and change.alias is not None and change.step in OPEN_STEPS:
-                self._look(happening, change)
-
-    def _look(self, happening: seen.Decided, change: MeetingKept) -> None:
-        state = happening.state
-        uid = _decode_meeting(change.body).uid
-        buried = state.tombstones.get(change.alias or Alias(""))
-        if buried is not None and buried.uid != uid and buried.until_s > happening.now_s:
-            raise Violation(f"{change.alias} is buried with {buried.uid} and given to {uid}")
-        for other in state.meetings.values():
-            if other.step in OPEN_STEPS and other.id != change.id:
-                same_number = change.numeric_id is not None and other.numeric_id == change.numeric_id
-                if (other.alias == change.alias or same_number) and state.decode(other).uid != uid:
-                    raise Violation(f"{change.id} and {other.id} share {change.alias} or {change.numeric_id}")
-
-
-class MailOnce:
-    """P5: a mail is taken once under its Message-ID; twice only if its fate was unknown and it is to be sent again."""
-
-    def __init__(self, unknown_fate: str) -> None:
-        self._resend = unknown_fate == "resend"
-        self._taken: dict[EffectKey, int] = {}
-        self._passes: dict[EffectKey, int] = {}
-        self._resent: dict[str, int] = {}
-        self._ids: dict[tuple[str, int, str, str], str] = {}
-        self._in_hand: set[EffectKey] = set()
-
-    def on_handed_over(self, happening: seen.HandedOver) -> None:
-        """Until its fate is reported."""
-        self._in_hand.add(happening.key)
-
-    def on_kept(self, happening: seen.Kept) -> None:
-        """Its fate is known for good."""
-        for frame in happening.frames:
-            for change in frame.plan.changes:
-                if type(change) is EffectMoved and change.status is not Status.SENDING:
-                    self._in_hand.discard(change.key)
-
-    def on_decided(self, happening: seen.Decided) -> None:
-        """Somebody asks for it again."""
-        event = happening.event
-        if isinstance(event, Resend):
-            row = happening.state.meetings.get(event.id)
-            for about in (str(event.id), str(row.series if row is not None else "")):
-                self._resent[about] = self._resent.get(about, 0) + 1
-
-    def on_unclear(self, happening: seen.Unclear) -> None:
-        """Nobody knows."""
-        if self._resend:
-            self._passes[happening.key] = self._passes.get(happening.key, 0) + 1
-
-    def on_died(self, happening: seen.Died) -> None:
-        """What was in hand has an unknown fate."""
-        if self._resend:
-            for key in sorted(self._in_hand):
-                self._passes[key] = self._passes.get(key, 0) + 1
-        self._in_hand.clear()
-
-    def on_lost(self, happening: seen.Lost) -> None:
-        """Revisions begin anew."""
-        self._taken.clear()
-        self._ids.clear()
-
-    def on_posted(self, happening: seen.Posted) -> None:
-        """Count what is taken."""
-        if not happening.accepted:
-            return
-        effect, key = happening.effect, EffectKey(happening.message_id)
-        about = (str(effect.meeting or effect.series), effect.revision, effect.method, effect.to)
-        if self._ids.setdefault(about, happening.message_id) != happening.message_id:
-            raise Violation(f"{about} went out under {self._ids[about]} and under {happening.message_id}")
-        count = self._taken[key] = self._taken.get(key, 0) + 1
-        if count > 1 + self._passes.get(key, 0) + self._resent.get(about[0], 0):
-            raise Violation(f"{key} was handed over {count} times")
 
 
 class NoDoubleBooking:
@@ -609,6 +478,9 @@ Judge = (
     | SameDoor
     | OneDoorEach
     | MailOnce
+    | ToldFinal
+    | Adopted
+    | StateIsJournal
     | NoDoubleBooking
     | OnceInTime
     | OnTime
@@ -630,6 +502,8 @@ _ON: dict[str, type] = {
     "on_handed_over": seen.HandedOver,
     "on_unclear": seen.Unclear,
     "on_wrote": seen.Wrote,
+    "on_forgot": seen.Forgot,
+    "on_read_back": seen.ReadBack,
     "on_healed": seen.Healed,
     "on_ended": seen.Ended,
 }
@@ -645,6 +519,9 @@ class Checkers:
             SameDoor(),
             OneDoorEach(),
             MailOnce(unknown_fate),
+            ToldFinal(),
+            Adopted(),
+            StateIsJournal(),
             NoDoubleBooking(),
             OnceInTime(),
             OnTime(),
@@ -664,10 +541,3 @@ class Checkers:
         """Let every judge look. Raises `Violation`."""
         for look in self._by_kind.get(type(happening), ()):
             look(happening)
-
-
-def _unit_of(meeting: Meeting | None, series: Series | None) -> str:
-    """Whom a mail is about."""
-    if meeting is not None:
-        return meeting.id
-    return "" if series is None else series.uid

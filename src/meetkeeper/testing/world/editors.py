@@ -90,6 +90,7 @@ class Editors:
         self.at = at
         self.now_s: Callable[[], float] = lambda: 0.0
         self.pace = 1.0
+        self.on_new: Callable[[Uid], None] = lambda uid: None
         self.bookings: list[Booking] = []
         self.things: list[Thing] = []
         self.emptied: dict[RoomId, list[CalendarItem]] = {}
@@ -150,6 +151,7 @@ class Editors:
         if dice.random() < 0.3:
             thing.rule = self._rule(thing.master.start)
         self.things.append(thing)
+        self.on_new(thing.uid)
         self._publish(thing)
 
     def _move(self, thing: Thing) -> None:
@@ -267,8 +269,11 @@ class Editors:
         share = self.dice.choice((1.0, 1.0, 0.6))
         taken = [item for item in fake.items.values() if self.dice.random() < share]
         self.emptied[room] = taken
+        uids = {booking.uid: booking for booking in self.bookings}
         for item in taken:
             fake.delete(item.href)
+            if item.uid in uids:
+                uids[item.uid].touched = True
         if self.dice.random() < 0.3:
             fake.forget_history()
         self.at(self.dice.expovariate(1.0 / (60.0 * self.pace)), lambda: self.fill(room))

@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from meetkeeper.core.commands import Command
 from meetkeeper.core.errors import MeetkeeperError
-from meetkeeper.core.words import Alias
 
 
 class Pause(Struct, frozen=True):
@@ -26,9 +25,10 @@ class UntilKept(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """Until nobody else works on this alias; `Server.leave` lets the next one in."""
+    """Until fewer than `width` work on this; `Server` lets the next one in when one has left."""
 
-    alias: Alias
+    of: str
+    width: int = 1
 
 
 T = TypeVar("T")

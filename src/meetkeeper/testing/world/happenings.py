@@ -33,7 +33,25 @@ class Died(Struct, frozen=True):
 
 
 class Lost(Struct, frozen=True):
-    """Every file but the configuration is lost: what was kept and acknowledged is gone, and everybody knows it."""
+    """Every file but the configuration is lost: what was kept and acknowledged is gone, and everybody knows it.
+
+    `standing` are the VMRs that bridges still hold.
+    """
+
+    standing: frozenset[Alias]
+
+
+class Forgot(Struct, frozen=True):
+    """A bridge has restarted and lost these."""
+
+    aliases: frozenset[Alias]
+
+
+class ReadBack(Struct, frozen=True):
+    """Everything decided is kept, and was read back from disk into a second state."""
+
+    live: State
+    found: State
 
 
 class Decided(Struct, frozen=True):
@@ -125,6 +143,8 @@ Happening = (
     Booted
     | Died
     | Lost
+    | Forgot
+    | ReadBack
     | Decided
     | Ticked
     | Kept
@@ -137,3 +157,10 @@ Happening = (
     | Healed
     | Ended
 )
+
+
+def unit_of(meeting: Meeting | None, series: Series | None) -> str:
+    """What a mail is about: a meeting's id or a series' UID."""
+    if meeting is not None:
+        return meeting.id
+    return "" if series is None else series.uid

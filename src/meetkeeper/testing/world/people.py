@@ -38,6 +38,8 @@ class Booking(Struct, kw_only=True):
     views: list[View]
     touched: bool = False
     """Somebody else changed it, in a calendar."""
+    lost: bool = False
+    """The server that acknowledged it has lost everything."""
 
 
 class People:
@@ -52,13 +54,16 @@ class People:
         self.now_s = now_s
         self.pace = 1.0
         self.bookings: list[Booking] = []
+        self.on_new: Callable[[Uid], None] = lambda uid: None
         self.stopped = False
         self._count = 0
+        self._to_book_again: list[Book] = []
 
     def caller(self) -> Caller[None]:
         """One program's life: a request now and then, each until it has a definite answer."""
         mine: list[Booking] = []
         while not self.stopped:
+            mine = [booking for booking in mine if not booking.lost]
             yield Pause(self.dice.expovariate(1.0 / (self.weather.api_rate * self.pace)))
             if self.stopped:
                 return
@@ -74,6 +79,14 @@ class People:
             else:
                 yield from self._ask(Resend(self.dice.choice(mine).id))
 
+    def forget(self) -> None:
+        """Everything acknowledged is lost; who names meetings books them again."""
+        for booking in self.bookings:
+            booking.lost = True
+            if booking.command.uid is not None and not booking.views[-1].cancelled:
+                self._to_book_again.append(booking.command)
+        self.bookings.clear()
+
     def _ask(self, command: Command) -> Caller[tuple[Answer, bool]]:
         """The definite answer, and whether an earlier try may have worked although nobody answered it."""
         unclear = False
@@ -87,11 +100,12 @@ class People:
         raise AssertionError(f"nobody answered {command} for {PATIENCE} times")
 
     def _book(self, mine: list[Booking]) -> Caller[None]:
-        command = self._new_book()
+        command = self._to_book_again.pop() if self._to_book_again else self._new_book()
         answer, _ = yield from self._ask(command)
         if isinstance(answer, str):
-            uid = command.uid or Uid(f"{command.nonce}@meetkeeper.meetkeeper")
-            booking = Booking(id=MeetingId(answer), uid=uid, command=command, views=[view_of(command)])
+            booking = Booking(
+                id=MeetingId(answer), uid=uid_of(command), command=command, views=[view_of(command)]
+            )
             mine.append(booking)
             self.bookings.append(booking)
 
@@ -101,7 +115,7 @@ class People:
         start_s, end_s = self._span()
         key = (f"key-{self._count}", f"hash-{self._count}")
         named = dice.random() < 0.3
-        return Book(
+        command = Book(
             rooms=self._some_rooms(),
             subject=f"Booked {self._count}",
             organizer=dice.choice(CAST),
@@ -115,6 +129,8 @@ class People:
             vmr=dice.random() < 0.9,
             recurrence=dice.choice(RECURRENCES) if dice.random() < 0.15 else "",
         )
+        self.on_new(uid_of(command))
+        return command
 
     def _span(self) -> tuple[int, int]:
         dice, pace = self.dice, self.pace
@@ -179,9 +195,15 @@ class People:
         booking.views.append(wanted)
         answer, unclear = yield from self._ask(command)
         if isinstance(answer, str):
+            booking.id = MeetingId(answer)
             booking.views = [wanted]
         elif not unclear:
             booking.views = before
+
+
+def uid_of(command: Book) -> Uid:
+    """The UID that this booking gets."""
+    return command.uid or Uid(f"{command.nonce}@meetkeeper.meetkeeper")
 
 
 def view_of(command: Book) -> View:

@@ -5,7 +5,8 @@ answer and carry out. Waiting is a fiber's, time is the world's, and a crash is 
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from heapq import heappop, heappush
 
@@ -26,7 +27,7 @@ from meetkeeper.core.events import (
 )
 from meetkeeper.core.keeping import is_needed
 from meetkeeper.core.state import OutboxRow, State
-from meetkeeper.core.words import Alias, EffectKey
+from meetkeeper.core.words import EffectKey
 from meetkeeper.engine import dispatch
 from meetkeeper.engine.node import Handled, Node, touched_effects
 from meetkeeper.engine.poll import BACK_OFF_MAX_S
@@ -57,7 +58,8 @@ class Server:
         self._asked_count = 0
         self._due: list[tuple[float, EffectKey]] = []
         self._running: set[EffectKey] = set()
-        self._turns: dict[Alias, deque[Callable[[], None]]] = {}
+        self._turns: dict[str, deque[Callable[[], None]]] = {}
+        self._inside: dict[str, int] = {}
         self._flushing = False
         self._tick_number = 0
         self._under_way: dict[int, Callable[[], object]] = {}
@@ -192,6 +194,19 @@ class Server:
         else:
             self._waiting.append((seq, then))
 
+    def checkpoint(self) -> None:
+        """Take the picture now; write it once what it shows is kept."""
+        database = self.node.database
+        database.rest()
+        begun = database.begin_checkpoint()
+
+        def finish() -> None:
+            if self.alive:
+                with suppress(MeetkeeperError):
+                    database.finish_checkpoint(begun)
+
+        self._when_kept(begun.seq, lambda: self._outside.at(self._outside.flush_s(), finish))
+
     # --- the clock -------------------------------------------------------------------------------------------------
 
     def _now_s(self) -> float:
@@ -238,18 +253,18 @@ class Server:
                         self._waiting.append((wait.seq, lambda: self.spawn(fiber)))
                         return
                 case Turn():
-                    queue = self._turns.get(wait.alias)
-                    if queue is not None:
+                    queue = self._turns.setdefault(wait.of, deque())
+                    if self._inside.get(wait.of, 0) >= wait.width:
                         queue.append(lambda: self.spawn(fiber))
                         return
-                    self._turns[wait.alias] = deque()
+                    self._inside[wait.of] = self._inside.get(wait.of, 0) + 1
 
-    def _leave(self, alias: Alias) -> None:
-        queue = self._turns[alias]
+    def _leave(self, of: str) -> None:
+        queue = self._turns[of]
         if queue:
             self._outside.at(0.0, queue.popleft())
         else:
-            del self._turns[alias]
+            self._inside[of] -= 1
 
     def _travel(self, one_way_s: float, arrive: Callable[[], object]) -> Fiber[None]:
         """A request on its way: if the server dies meanwhile, it may arrive all the same."""
@@ -312,7 +327,7 @@ class Server:
         if bridge_id is None:
             return dispatch.UNNEEDED
         bridge = self._outside.bridge(bridge_id)
-        yield Turn(effect.alias)
+        yield Turn(f"alias {effect.alias}")
         try:
             wanted = None
             while (asked := dispatch.wanted_vmr(self.state, effect.alias, effect.phase)) != wanted:
@@ -331,11 +346,11 @@ class Server:
             raise lost.error from None
         finally:
             if self.alive:
-                self._leave(effect.alias)
+                self._leave(f"alias {effect.alias}")
 
     def _retire(self, key: EffectKey, effect: RetireVmr) -> Fiber[Outcome]:
         bridge = self._outside.bridge(effect.bridge)
-        yield Turn(effect.alias)
+        yield Turn(f"alias {effect.alias}")
         try:
             yield UntilKept(self.node.applied_seq)
             if is_needed(self.state, effect.alias, self._now_s()):
@@ -351,27 +366,32 @@ class Server:
             raise lost.error from None
         finally:
             if self.alive:
-                self._leave(effect.alias)
+                self._leave(f"alias {effect.alias}")
 
     def _called(self, key: EffectKey, effect: EnsureVmr | RetireVmr, wanted: WantedVmr | None) -> None:
         self._outside.happened(seen.Called(key, effect.alias, wanted, self.state))
 
     def _send(self, key: EffectKey, effect: SendMail) -> Fiber[Outcome | None]:
-        found = dispatch.told_by(self.state, effect)
-        if isinstance(found, Done):
-            return found
-        meeting, series = found
-        handled = self.handle(EffectStarted(key))
-        yield UntilKept(handled.seq)
-        if not dispatch.may_hand_over(self.state, key):
-            return None
-        post = self._outside.post
-        self._outside.happened(seen.HandedOver(key))
-        arrive = partial(post.take, key, effect, meeting, series)
-        yield from self._travel(post.one_way_s(), arrive)
-        said = arrive()
-        yield Pause(post.one_way_s())
-        return Done(said)
+        yield Turn("mail", self.state.settings().mail.concurrency)
+        try:
+            found = dispatch.told_by(self.state, effect)
+            if isinstance(found, Done):
+                return found
+            meeting, series = found
+            handled = self.handle(EffectStarted(key))
+            yield UntilKept(handled.seq)
+            if not dispatch.may_hand_over(self.state, key):
+                return None
+            post = self._outside.post
+            self._outside.happened(seen.HandedOver(key))
+            arrive = partial(post.take, key, effect, meeting, series)
+            yield from self._travel(post.one_way_s(), arrive)
+            said = arrive()
+            yield Pause(post.one_way_s())
+            return Done(said)
+        finally:
+            if self.alive:
+                self._leave("mail")
 
     def _write(self, key: EffectKey, effect: WriteItem) -> Fiber[Outcome]:
         source = self._outside.source(self.state, effect.room)
@@ -417,12 +437,16 @@ class Server:
             yield from self._read(source, "")
 
     def _read(self, source: RoomSource, mark: str) -> Fiber[None]:
-        for page in source.changes(mark):
+        for event in self.pages_of(source, mark):
             yield Pause(source.one_way_s())
-            sealed = None if page.cookie is None else cookies.seal(source.room, source.name, page.cookie)
-            event = PageSeen(source.room, page.items, page.gone, sealed, page.listing, page.problems)
             handled = self.handle(event)
             yield UntilKept(handled.seq)
+
+    def pages_of(self, source: RoomSource, mark: str = "") -> Iterator[PageSeen]:
+        """What a calendar says since a mark, as events."""
+        for page in source.changes(mark):
+            sealed = None if page.cookie is None else cookies.seal(source.room, source.name, page.cookie)
+            yield PageSeen(source.room, page.items, page.gone, sealed, page.listing, page.problems)
 
     def _follow_bridge(self, bridge_id: str) -> Fiber[None]:
         bridge = self._outside.bridge(bridge_id)

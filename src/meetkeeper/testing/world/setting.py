@@ -2,8 +2,10 @@
 
 from random import Random
 
-from msgspec import Struct
+from msgspec import Raw, Struct
+from msgspec.structs import replace
 
+from meetkeeper.core.changes import raw
 from meetkeeper.core.configuration import (
     BrakeConfig,
     ClusterConfig,
@@ -29,6 +31,17 @@ class Setting(Struct, frozen=True):
     start_s: float
     pace: float
     config: Config
+
+    def redrawn(self, dice: Random) -> Raw:
+        """The same configuration with other times, as JSON."""
+        drawn = draw_config(dice, self.pace)
+        vmr = replace(
+            self.config.vmr,
+            retire_after_s=drawn.vmr.retire_after_s,
+            tombstone_s=drawn.vmr.tombstone_s,
+        )
+        time = replace(drawn.time, keep_days=self.config.time.keep_days)
+        return raw(replace(self.config, time=time, brake=drawn.brake, vmr=vmr))
 
     def shown(self) -> str:
         """On one line."""

@@ -22,6 +22,8 @@ class Weather(Struct, frozen=True, kw_only=True):
     disk_full_rate: float = 0.0
     flush_fails: float = 0.0
     flush_s: float = 0.002
+    checkpoint_rate: float = 300.0
+    read_back_rate: float = 400.0
     clock_rate: float = 0.0
     clock_jump_s: float = 0.0
     lineage_rate: float = 0.0

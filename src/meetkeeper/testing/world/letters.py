@@ -1,0 +1,214 @@
+"""Judges of mails: each once under its Message-ID, and in the end everybody knows what is so (P4, P5)."""
+
+from meetkeeper.core.changes import EffectMoved, MeetingKept
+from meetkeeper.core.commands import Resend
+from meetkeeper.core.effects import SendMail
+from meetkeeper.core.events import Done, EffectReported
+from meetkeeper.core.state import Series, State, Status
+from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step
+from meetkeeper.testing.world import happenings as seen
+from meetkeeper.testing.world.happenings import Violation, unit_of
+
+
+class MailOnce:
+    """P5: a mail is taken once under its Message-ID; twice only if its fate was unknown and it is to be sent again."""
+
+    def __init__(self, unknown_fate: str) -> None:
+        self._resend = unknown_fate == "resend"
+        self._taken: dict[EffectKey, int] = {}
+        self._passes: dict[EffectKey, int] = {}
+        self._resent: dict[str, int] = {}
+        self._ids: dict[tuple[str, int, str, str], str] = {}
+        self._in_hand: set[EffectKey] = set()
+
+    def on_handed_over(self, happening: seen.HandedOver) -> None:
+        """Until its fate is reported."""
+        self._in_hand.add(happening.key)
+
+    def on_kept(self, happening: seen.Kept) -> None:
+        """Its fate is known for good."""
+        for frame in happening.frames:
+            for change in frame.plan.changes:
+                if type(change) is EffectMoved and change.status is not Status.SENDING:
+                    self._in_hand.discard(change.key)
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Somebody asks for it again."""
+        event = happening.event
+        if isinstance(event, Resend):
+            row = happening.state.meetings.get(event.id)
+            for about in (str(event.id), str(row.series if row is not None else "")):
+                self._resent[about] = self._resent.get(about, 0) + 1
+
+    def on_unclear(self, happening: seen.Unclear) -> None:
+        """Nobody knows."""
+        if self._resend:
+            self._passes[happening.key] = self._passes.get(happening.key, 0) + 1
+
+    def on_died(self, happening: seen.Died) -> None:
+        """What was in hand has an unknown fate."""
+        if self._resend:
+            for key in sorted(self._in_hand):
+                self._passes[key] = self._passes.get(key, 0) + 1
+        self._in_hand.clear()
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Revisions begin anew."""
+        self._taken.clear()
+        self._ids.clear()
+
+    def on_posted(self, happening: seen.Posted) -> None:
+        """Count what is taken."""
+        if not happening.accepted:
+            return
+        effect, key = happening.effect, EffectKey(happening.message_id)
+        about = (str(effect.meeting or effect.series), effect.revision, effect.method, effect.to)
+        if self._ids.setdefault(about, happening.message_id) != happening.message_id:
+            raise Violation(f"{about} went out under {self._ids[about]} and under {happening.message_id}")
+        count = self._taken[key] = self._taken.get(key, 0) + 1
+        if count > 1 + self._passes.get(key, 0) + self._resent.get(about[0], 0):
+            raise Violation(f"{key} was handed over {count} times")
+
+
+class Told:
+    """What one person heard last about one meeting or series."""
+
+    __slots__ = ("method", "revision")
+
+    def __init__(self, method: str, revision: int) -> None:
+        self.method, self.revision = method, revision
+
+
+class ToldFinal:
+    """In the end everybody concerned was told the final revision, or its mail is parked with a reason."""
+
+    def __init__(self) -> None:
+        self._heard: dict[tuple[str, str], list[Told]] = {}
+        self._adopted: dict[str, int] = {}
+        self._replaced: set[str] = set()
+
+    def on_posted(self, happening: seen.Posted) -> None:
+        """Somebody hears something."""
+        if happening.accepted:
+            effect = happening.effect
+            unit = unit_of(happening.meeting, happening.series)
+            self._heard.setdefault((unit, effect.to), []).append(Told(effect.method, effect.revision))
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Revisions begin anew; what was heard before is judged by `Adopted`."""
+        self._heard.clear()
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """A VMR that stood there from a lost history counts as told; what goes on as another kind is told no more."""
+        state = happening.state
+        for change in happening.plan.changes:
+            if type(change) is MeetingKept and change.step in OPEN_STEPS:
+                self._replaced.discard(change.id)
+        for note in happening.plan.notes:
+            if note.code == "meeting.replaced":
+                self._replaced.add(note.about)
+            if note.code == "vmr.adopted":
+                alias = Alias(note.about)
+                uid = state.series_by_alias.get(alias)
+                series = None if uid is None else state.one_series(uid)
+                meeting_id = state.by_alias.get(alias)
+                meeting = None if meeting_id is None else state.meeting(meeting_id)
+                told = series or meeting
+                if told is not None:
+                    self._adopted[unit_of(meeting if series is None else None, series)] = told.revision
+
+    def on_ended(self, happening: seen.Ended) -> None:
+        """Ask everybody."""
+        state = happening.state
+        if not state.settings().mail.host:
+            return
+        for row in state.meetings.values():
+            meeting = state.decode(row)
+            in_series = row.series is not None and (row.alias is None or row.alias in state.series_by_alias)
+            if row.id in self._replaced:
+                continue
+            if not in_series and (meeting.vmr is not None or meeting.origin == "api"):
+                self._ask(state, meeting, None, over=row.step is Step.CANCELLED)
+        for uid in state.series:
+            series = state.one_series(uid)
+            if series is not None and series.vmr is not None:
+                self._ask(state, None, series, over=series.over)
+
+    def _ask(self, state: State, meeting: Meeting | None, series: Series | None, *, over: bool) -> None:
+        told: Meeting | Series | None = meeting or series
+        assert told is not None
+        unit = unit_of(meeting, series)
+        if told.vmr is not None and f"vmr/{told.vmr.alias}/booked/new" in state.outbox:
+            return
+        rooms = {room.email.lower() for room in state.rooms.values() if room.email}
+        people = {person.email.lower() for person in (told.organizer, *told.invitees) if person.email} - rooms
+        heard = {to: all_told for (of, to), all_told in self._heard.items() if of == unit}
+        held = {
+            (row.effect.to, row.effect.method)
+            for row in state.outbox.values()
+            if isinstance(row.effect, SendMail) and unit in (row.effect.meeting, row.effect.series)
+        }
+        for to in sorted({*people, *heard}):
+            last = heard[to][-1] if to in heard else None
+            wanted = "REQUEST" if to in people and not over else "CANCEL"
+            if (to, wanted) in held or self._is_content(unit, told.revision, wanted, heard.get(to)):
+                continue
+            word = "nothing" if last is None else f"{last.method} {last.revision}"
+            raise Violation(f"{to} heard {word} of {unit}, which is at revision {told.revision}: {wanted}")
+
+    def _is_content(self, unit: str, revision: int, wanted: str, heard: list[Told] | None) -> bool:
+        if wanted == "REQUEST":
+            if self._adopted.get(unit) == revision:
+                return True
+            return heard is not None and any(
+                told.method == "REQUEST" and told.revision == revision for told in heard
+            )
+        if heard is None or heard[-1].method == "CANCEL":
+            return True
+        # Told at this very revision: it was over before it was gone.
+        return heard[-1].revision == revision
+
+
+class Adopted:
+    """P4: after the loss of everything, whoever was told of a door that still stands is not told again."""
+
+    def __init__(self) -> None:
+        self._told: dict[Alias, set[str]] = {}
+        self._quiet: dict[Alias, set[str]] = {}
+
+    def on_posted(self, happening: seen.Posted) -> None:
+        """Somebody is told of a door."""
+        effect = happening.effect
+        told = happening.meeting or happening.series
+        if not happening.accepted or told is None or told.vmr is None or effect.method != "REQUEST":
+            return
+        alias = told.vmr.alias
+        if effect.revision == 1 and effect.to in self._quiet.get(alias, ()):
+            raise Violation(f"{effect.to} was told of {alias} before everything was lost, and is told again")
+        self._told.setdefault(alias, set()).add(effect.to)
+
+    def on_lost(self, happening: seen.Lost) -> None:
+        """Doors that stand count as told."""
+        self._quiet = {alias: self._told.get(alias, set()) for alias in happening.standing}
+
+    def on_forgot(self, happening: seen.Forgot) -> None:
+        """The bridge lost them too."""
+        for alias in happening.aliases:
+            self._quiet.pop(alias, None)
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """The bridge was away for so long that everybody was told anyway, or somebody asked for it.
+
+        Or the answer to the first question was lost, and with it whose marker stood there before.
+        """
+        event = happening.event
+        if isinstance(event, EffectReported) and isinstance(event.outcome, Done):
+            if event.outcome.adopted_from == happening.state.lineage and event.key.startswith("vmr/"):
+                self._quiet.pop(Alias(event.key.split("/")[1]), None)
+        for note in happening.plan.notes:
+            if note.code == "vmr.told-unprovisioned":
+                self._quiet.pop(Alias(note.about), None)
+        if isinstance(happening.event, Resend):
+            row = happening.state.meetings.get(happening.event.id)
+            if row is not None and row.alias is not None:
+                self._quiet.pop(row.alias, None)
