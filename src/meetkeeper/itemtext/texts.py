@@ -39,5 +39,11 @@ def plain_description(text: str) -> str:
     return without_block(plain)[:DESCRIPTION_CHARS_MAX].strip()
 
 
+def escaped(text: str) -> str:
+    r"""As a TEXT value is written. The `icalendar` package would make a line break of the two characters `\N`."""
+    plain = text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,")
+    return plain.replace("\r\n", "\\n").replace("\n", "\\n")
+
+
 def _unescaped(value: str) -> str:
     return _ESCAPED.sub(lambda match: "\n" if match[1] in "nN" else match[1], value)

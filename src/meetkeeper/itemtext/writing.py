@@ -11,7 +11,6 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from icalendar.parser import Contentline, Contentlines, Parameters
-from icalendar.prop import vText
 from msgspec import Struct
 
 from meetkeeper.core.errors import OurMistake
@@ -19,7 +18,7 @@ from meetkeeper.core.identity import fingerprint
 from meetkeeper.core.words import CalendarItem, Entry, Meeting, Person
 from meetkeeper.itemtext.lines import Unreadable
 from meetkeeper.itemtext.rules import ordered_rule
-from meetkeeper.itemtext.texts import NAME_CHARS_MAX, one_line, plain_description
+from meetkeeper.itemtext.texts import NAME_CHARS_MAX, escaped, one_line, plain_description
 from meetkeeper.itemtext.times import When
 from meetkeeper.itemtext.zonetext import zone_lines
 
@@ -94,7 +93,7 @@ def to_calendar(item: CalendarItem, venue: Venue) -> bytes:
 
 def _event(uid: str, entry: Entry, master: Entry | None, venue: Venue) -> Iterator[str]:
     yield "BEGIN:VEVENT"
-    yield _line("UID", _escaped(one_line(uid, len(uid))))
+    yield _line("UID", escaped(one_line(uid, len(uid))))
     stamp = datetime.fromtimestamp(entry.modified_s, UTC).strftime("%Y%m%dT%H%M%SZ")
     yield f"DTSTAMP:{stamp}"
     yield f"LAST-MODIFIED:{stamp}"
@@ -133,14 +132,14 @@ def _rule(entry: Entry) -> str:
 
 def _texts(entry: Entry, venue: Venue) -> Iterator[str]:
     if entry.subject:
-        yield _line("SUMMARY", _escaped(one_line(entry.subject, len(entry.subject))))
+        yield _line("SUMMARY", escaped(one_line(entry.subject, len(entry.subject))))
     block = "" if entry.cancelled else venue.join_block.strip()
     description = "\n\n".join(part for part in (plain_description(entry.description), block) if part)
     if description:
-        yield _line("DESCRIPTION", _escaped(description))
+        yield _line("DESCRIPTION", escaped(description))
     names = ", ".join(_name(room.name) or room.email for room in venue.rooms)
     if names:
-        yield _line("LOCATION", _escaped(names))
+        yield _line("LOCATION", escaped(names))
     yield "STATUS:CANCELLED" if entry.cancelled else "STATUS:CONFIRMED"
     if entry.private:
         yield "CLASS:PRIVATE"
@@ -194,10 +193,6 @@ def _line(name: str, value: str, params: _Params | None = None) -> str:
     said = Parameters({key: one for key, one in (params or {}).items() if one})
     head = name + (";" + said.to_ical().decode() if said else "")
     return f"{head}:{value}"
-
-
-def _escaped(text: str) -> str:
-    return vText(text).to_ical().decode()
 
 
 def _name(text: str) -> str:

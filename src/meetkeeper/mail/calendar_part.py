@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 from urllib.parse import quote
 
-from icalendar import Calendar, Event, Parameters, vCalAddress, vRecur, vUri
+from icalendar import Calendar, Event, Parameters, vCalAddress, vRecur, vText, vUri
 from msgspec import Struct
 
 from meetkeeper.core.configuration import Config
@@ -28,8 +28,9 @@ from meetkeeper.core.invitation import (
 )
 from meetkeeper.core.state import Series
 from meetkeeper.core.words import Entry, Meeting, Person
+from meetkeeper.itemtext.texts import escaped
+from meetkeeper.itemtext.zonetext import OPEN_YEARS, vtimezone
 from meetkeeper.mail.plain import plain_text
-from meetkeeper.mail.time_zones import OPEN_YEARS, vtimezone
 
 _UTC_NAMES = ("UTC", "Etc/UTC")
 _FAR_YEAR = 2200
@@ -48,6 +49,14 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
     recipient: str
     at_s: float
     uninvited: bool = False
+
+
+class _Text(vText):
+    """A TEXT value in our own spelling."""
+
+    def to_ical(self) -> bytes:
+        """The escaped bytes."""
+        return escaped(str(self)).encode("utf-8")
 
 
 class _Span(Struct, frozen=True, gc=False):
@@ -144,7 +153,7 @@ def _wall(wall: datetime, zone: str, *, all_day: bool) -> date:
 
 def _event(uid: str, sequence: int, span: _Span, envelope: Envelope) -> Event:
     event = Event()
-    event.add("UID", uid)
+    event.add("UID", _Text(uid))
     event.add("SEQUENCE", sequence)
     event.add("DTSTAMP", datetime.fromtimestamp(int(envelope.at_s), UTC))
     _add_time(event, "DTSTART", span.start)
@@ -199,15 +208,15 @@ def _rule(master: Entry, zone: str) -> vRecur:
 
 
 def _add_words(event: Event, invitation: Invitation, title: str, description: str) -> None:
-    event.add("SUMMARY", title)
+    event.add("SUMMARY", _Text(title))
     if invitation.where:
-        event.add("LOCATION", ", ".join(invitation.where))
+        event.add("LOCATION", _Text(", ".join(invitation.where)))
     if invitation.private:
         event.add("CLASS", "PRIVATE")
     block = join_block(invitation)
     text = "\n".join(part for part in (block, description) if part)
     if text:
-        event.add("DESCRIPTION", text)
+        event.add("DESCRIPTION", _Text(text))
     if block and invitation.join is not None:
         join = invitation.join
         _add_conference(event, join.url, ["AUDIO", "VIDEO"], "Join in the browser")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from meetkeeper.itemtext.lines import parse
 from meetkeeper.itemtext.observances import offset_at, read_observances
-from meetkeeper.mail.time_zones import OPEN_YEARS, vtimezone
+from meetkeeper.itemtext.zonetext import OPEN_YEARS, vtimezone
 
 ZONES = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
 
