@@ -18,14 +18,13 @@ from meetkeeper.api.app import Front, More, build
 from meetkeeper.api.gate import ConfigRevision, Door, Gate, MailPreview, no_door
 from meetkeeper.api.sessions import hash_password
 from meetkeeper.core import keeper
-from meetkeeper.core.changes import ConfigDeployed, Founded, raw
+from meetkeeper.core.changes import ConfigDeployed, CookieKept, Founded, raw
 from meetkeeper.core.commands import Command, Deploy
 from meetkeeper.core.configuration import (
     AccessConfig,
     ClusterConfig,
     Config,
     IcsCalendar,
-    LinkBridge,
     MailConfig,
     Operator,
     RoomConfig,
@@ -47,7 +46,7 @@ from meetkeeper.engine.status import (
 )
 
 T = TypeVar("T")
-NOW_S = 1_804_066_200.0
+NOW_S = 1_804_062_600.0
 """2027-03-03 08:30 UTC, a Wednesday."""
 WRITE_TOKEN = "mk_" + "w" * 43
 READ_TOKEN = "mk_" + "r" * 43
@@ -75,7 +74,12 @@ def config(**changed: Any) -> Config:
                 ),
                 RoomConfig(id="lisbon-1", name="Tejo", capacity=12, time_zone="Europe/Lisbon"),
             ),
-            bridges=(LinkBridge(id="link", url="https://calls.example/{alias}"),),
+            bridges=(JanusBridge(
+        id="link",
+        admin_url="http://janus.example/admin",
+        admin_secret=Secret(value="admin secret"),
+        admin_key=Secret(value="admin key"),
+    ),),
             mail=MailConfig(host="mail.example", password=Secret(value="mail password")),
             access=AccessConfig(operators=(Operator(name="olga", password_hash=_PASSWORD_HASH),)),
         ),
@@ -138,6 +142,10 @@ class Small:
         decision = keeper.step(self.state, event, self.clock_s)
         self.keep(decision.plan)
         return decision
+
+    def touch(self, number: int) -> None:
+        """Keep some frame."""
+        self.keep(Plan(self.clock_s, (CookieKept(RoomId("oslo-4"), f"{number}"),)))
 
     def at(self, clock_s: float) -> None:
         """Set the clock and let it ask for what is due."""
@@ -225,7 +233,7 @@ class FileLike:
         """One sentence a mistake."""
         try:
             msgspec.json.decode(body, type=Config)
-        except msgspec.ValidationError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return [str(error)]
         return []
 
@@ -269,6 +277,13 @@ class House:
         answer = await self.client.post("/api/v1/meetings", json=booking(**changed), headers=WRITES)
         assert answer.status_code == 201, answer.text
         return dict(answer.json())
+
+    async def settled(self) -> None:
+        """Wait until the door has heard of everything."""
+        async with asyncio.timeout(5):
+            follower = self.front.desk.follower
+            while follower.seq != self.engine.seq:
+                await follower.wait_news(follower.seq, 1)
 
 
 def booking(**changed: Any) -> dict[str, Any]:

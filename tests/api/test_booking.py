@@ -123,7 +123,7 @@ async def test_what_cannot_be_is_told_by_field(house: House, changed: dict[str, 
 
 
 async def test_times_are_read_in_the_zone_that_is_meant(house: House) -> None:
-    """An offset wins; without one a wall time is read in `time_zone`, else the first room's zone, else the cluster's."""
+    """An offset wins; without one a wall time is read in `time_zone`, else the first room's, else the cluster's."""
     lisbon = await house.book(rooms=["lisbon-1"], time_zone="")
     assert lisbon["start"] == "2027-03-03T10:30:00+00:00"
     assert lisbon["time_zone"] == "Europe/Lisbon"

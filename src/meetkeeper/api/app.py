@@ -23,6 +23,7 @@ from meetkeeper.api.guards import guard
 from meetkeeper.api.hot import PATH, HotBooking
 from meetkeeper.api.openapi import read_openapi
 from meetkeeper.api.problems import FieldError, Invalid, Problem
+from meetkeeper.api.query_names import query_names
 from meetkeeper.api.routes import every, health
 from meetkeeper.api.validation import BODY_BYTES_MAX
 from meetkeeper.api.views import API
@@ -137,7 +138,7 @@ def _told(_: Request[Any, Any, Any], error: MeetkeeperError) -> Response[bytes]:
 
 def _told_by_framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     if isinstance(error, ValidationException):
-        return _told(request, Invalid(_fields(error)))
+        return _told(request, Invalid(_fields(error, query_names(request.route_handler))))
     if error.status_code == 413:
         return _told(request, asgi.too_large())
     detail = {
@@ -161,10 +162,13 @@ def _ours(error: Exception) -> OurMistake:
     )
 
 
-def _fields(error: ValidationException) -> list[FieldError]:
+def _fields(error: ValidationException, names: dict[str, str]) -> list[FieldError]:
     extra = error.extra if isinstance(error.extra, list) else []
     found = [
-        FieldError(str(one.get("key", "")).rstrip("_"), str(one.get("message", "can't be taken.")))
+        FieldError(
+            names.get(str(one.get("key")), str(one.get("key", ""))),
+            str(one.get("message", "can't be taken.")),
+        )
         for one in extra
         if isinstance(one, dict)
     ]

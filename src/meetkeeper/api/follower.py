@@ -21,6 +21,7 @@ from meetkeeper.core.words import RoomId
 FRAMES_KEPT_MAX = 1_024
 """Frames remembered for streams that reconnect."""
 RETRY_S = 0.2
+CATCH_UP_TRIES = 25
 
 
 class _Seen(Struct, frozen=True):
@@ -117,6 +118,14 @@ class Follower:
             newer.append(frame)
         newer.reverse()
         return newer
+
+    async def catch_up(self) -> None:
+        """Wait until everything kept so far is known here, so that the next request sees what this one did."""
+        wanted = self._gate.engine.status().seq
+        for _ in range(CATCH_UP_TRIES):
+            if self.seq >= wanted or self._gate.stop.is_set():
+                return
+            await self.wait_news(self.seq, RETRY_S)
 
     async def wait_news(self, after_seq: int, timeout_s: float) -> bool:
         """Wait for a frame after `after_seq`, or for the server's stop; False when nothing came in time."""

@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler
 
 from meetkeeper.api.auth import Caller, may_write, unauthorized
 from meetkeeper.api.desk import Desk
+from meetkeeper.api.query_names import check_query
 from meetkeeper.api.sessions import COOKIE
 from meetkeeper.api.writes import check_writable
 from meetkeeper.core.errors import MeetkeeperError
@@ -41,6 +42,7 @@ async def guard(connection: Connection, handler: BaseRouteHandler) -> None:
         caller = session
     else:
         caller = await _token_caller(connection, desk, session if looking else None)
+        check_query(handler, set(connection.query_params.keys()))
         if not looking:
             may_write(caller)
             if handler.opt.get("writes", True):

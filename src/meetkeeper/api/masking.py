@@ -27,7 +27,7 @@ def unmasked(sent: bytes, present: bytes) -> bytes:
         return sent
     try:
         value = msgspec.json.decode(sent)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise TheirMistake(
             "malformed-json", f"The configuration is not JSON: {error}. Send one JSON object."
         ) from None
@@ -40,7 +40,7 @@ def differences(old: bytes, new: bytes) -> list[str]:
     """One line for each value that differs, secrets masked: `rooms[oslo-3].capacity: 8 → 10`; none for broken JSON."""
     try:
         before, after = _flat(_mask(msgspec.json.decode(old))), _flat(_mask(msgspec.json.decode(new)))
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     lines = []
     for path in sorted(before.keys() | after.keys()):

@@ -71,6 +71,7 @@ async def revoke_token(
 ) -> None:
     """Whoever presents it is refused from now on."""
     await desk.engine.submit(RevokeToken(name))
+    await desk.follower.catch_up()
 
 
 @get("/config", summary="Read the configuration", operation_id="readConfig", responses=refusals(401, 503))
@@ -107,7 +108,9 @@ async def deploy_config(desk: AtDesk, request: AnyRequest, if_match: ConfigMatch
     """Checks the configuration sent and puts it in force; masked secrets stay as they are."""
     base = revision_of(if_match)
     body = unmasked(await request.body(), await _present(desk))
-    return Deployed(revision=await desk.gate.config.deploy(body, caller_of(request).name, base))
+    revision = await desk.gate.config.deploy(body, caller_of(request).name, base)
+    await desk.follower.catch_up()
+    return Deployed(revision=revision)
 
 
 @get(
@@ -134,7 +137,9 @@ async def list_revisions(desk: AtDesk) -> RevisionList:
 )
 async def rollback_config(desk: AtDesk, request: AnyRequest, data: JSONBody[RollbackBody]) -> Deployed:
     """Puts an earlier configuration in force again, as a new revision."""
-    return Deployed(revision=await desk.gate.config.rollback(caller_of(request).name, data.revision))
+    revision = await desk.gate.config.rollback(caller_of(request).name, data.revision)
+    await desk.follower.catch_up()
+    return Deployed(revision=revision)
 
 
 async def _present(desk: Desk) -> bytes:

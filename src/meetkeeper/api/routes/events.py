@@ -24,7 +24,7 @@ _STREAM = ResponseSpec(
     summary="Follow what is kept",
     operation_id="followEvents",
     media_type="text/event-stream",
-    responses=dict(refusals(401, 503)) | {200: _STREAM},
+    responses=dict(refusals(400, 401, 503)) | {200: _STREAM},
 )
 async def follow_events(
     desk: AtDesk,

@@ -1,6 +1,7 @@
 """/health and /metrics: for load balancers, service managers and Prometheus."""
 
 from litestar import MediaType, Response, Router, get
+from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from meetkeeper.api import metrics
@@ -17,6 +18,9 @@ class Health(Struct, frozen=True):
     status: str
 
 
+_NOT_WELL = {503: ResponseSpec(Health, description="Not now, or not here", generate_examples=False)}
+
+
 def _health(status: str, *, well: bool) -> Response[Health]:
     headers = NO_STORE if well else NO_STORE | {"retry-after": "2"}
     return Response(Health(status), status_code=200 if well else 503, headers=headers)
@@ -28,7 +32,7 @@ async def live(desk: AtDesk) -> Response[Health]:
     return _health("stopping" if desk.gate.stop.is_set() else "live", well=True)
 
 
-@get("/health/ready", opt=OPEN, summary="Ready for requests?", operation_id="ready")
+@get("/health/ready", opt=OPEN, summary="Ready for requests?", operation_id="ready", responses=_NOT_WELL)
 async def ready(desk: AtDesk) -> Response[Health]:
     """200 when requests are served; 503 while starting, stopping or failed."""
     status = desk.engine.status()
@@ -39,7 +43,7 @@ async def ready(desk: AtDesk) -> Response[Health]:
     return _health("ready", well=True) if desk.follower.ready.is_set() else _health("starting", well=False)
 
 
-@get("/health/active", opt=OPEN, summary="Active?", operation_id="active")
+@get("/health/active", opt=OPEN, summary="Active?", operation_id="active", responses=_NOT_WELL)
 async def active(desk: AtDesk) -> Response[Health]:
     """200 on the active server alone: a load balancer sends everything there."""
     status = desk.engine.status()
@@ -47,7 +51,7 @@ async def active(desk: AtDesk) -> Response[Health]:
     return _health(status.role, well=acts)
 
 
-@get("/health/passive", opt=OPEN, summary="Passive?", operation_id="passive")
+@get("/health/passive", opt=OPEN, summary="Passive?", operation_id="passive", responses=_NOT_WELL)
 async def passive(desk: AtDesk) -> Response[Health]:
     """200 on a passive server that follows; 503 everywhere else."""
     role: str = desk.engine.status().role
