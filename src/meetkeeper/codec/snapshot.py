@@ -402,13 +402,19 @@ class _Loader:
                 case Header():
                     raise _damaged("it begins twice")
                 case _:
-                    apply(state, line)
+                    self._apply(line)
         if not self._cursor.done:
             raise _damaged("it goes on behind its end")
         self._bulk.finish()
         if len(state.meetings) != header.meetings:
             raise _damaged(f"it holds {len(state.meetings)} meetings and promises {header.meetings}")
         return Loaded(state, header.position, line.sha256, self._cursor.read)
+
+    def _apply(self, line: _Change) -> None:
+        try:
+            apply(self._state, line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a configuration, which is read at once
+            raise _damaged(f"a configuration can't be read ({error})") from error
 
     def _next(self) -> _Line:
         text = self._cursor.line()

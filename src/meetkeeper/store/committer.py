@@ -8,7 +8,8 @@ Rules: the callbacks run in this thread and must be cheap (hand over to the loop
 
 import sys
 from collections.abc import Callable
-from threading import Event, Thread
+from queue import Empty, SimpleQueue
+from threading import Thread
 from time import monotonic
 
 from meetkeeper.codec.frame import Position
@@ -42,7 +43,8 @@ class Committer:
         self._on_failed = on_failed
         self._before_flush = before_flush
         self._steady_s = steady_s
-        self._work = Event()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._rung = False
         self._stopping = False
         self._thread = Thread(target=self._run, name="committer", daemon=True)
 
@@ -52,13 +54,15 @@ class Committer:
         self._thread.start()
 
     def wake(self) -> None:
-        """Something was committed."""
-        self._work.set()
+        """Something was committed. Cheap when the committer has been called and not yet looked."""
+        if not self._rung:
+            self._rung = True
+            self._bell.put(None)
 
     def stop(self) -> None:
         """Flush what waits, close the segment, end the thread. May be called twice."""
         self._stopping = True
-        self._work.set()
+        self._bell.put(None)
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -81,8 +85,7 @@ class Committer:
     def _work_off(self) -> None:
         opened_s: float | None = None
         while True:
-            called = self._work.wait(None if opened_s is None else QUIET_S)
-            self._work.clear()
+            called = self._wait_for_bell(None if opened_s is None else QUIET_S)
             stopping = self._stopping
             batch = self._database.take_batch()
             if batch is not None:
@@ -91,8 +94,19 @@ class Committer:
                 if self._before_flush is not None:
                     self._before_flush(batch)
                 self._on_kept(self._database.flush(batch))
-            if opened_s is not None and (stopping or not called or self._steady_s() - opened_s >= OPEN_MAX_S):
+            quiet = stopping or not called
+            if opened_s is not None and (quiet or self._steady_s() - opened_s >= OPEN_MAX_S):
                 self._database.rest()
                 opened_s = None
             if stopping:
                 return
+
+    def _wait_for_bell(self, timeout_s: float | None) -> bool:
+        """False when nobody called in time. Whoever calls from here on is heard next time."""
+        try:
+            self._bell.get(timeout=timeout_s)
+        except Empty:
+            return False
+        finally:
+            self._rung = False
+        return True

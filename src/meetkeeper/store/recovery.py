@@ -182,16 +182,19 @@ def _join(found: Found, segment: Segment, scan: Scan, base: Position) -> None:
                 seq=base.seq,
             )
         if one.position.seq > base.seq:
-            apply_plan(found.state, _plan_of(one, segment, offset).plan)
+            _apply(found.state, one, segment, offset)
             found.position = one.position
             found.since_bytes += len(one.line)
             found.since_frames += 1
         offset += len(one.line)
 
 
-def _plan_of(one: frame.Frame, segment: Segment, offset: int) -> record.Record:
+def _apply(state: State, one: frame.Frame, segment: Segment, offset: int) -> None:
     try:
-        return record.decode(one.body)
+        apply_plan(state, record.decode(one.body).plan)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # a configuration, which is read at once
+        said = f"this configuration can't be read ({error}); a newer release wrote it: upgrade this server first."
+        raise damaged(said, segment.path, offset=offset, seq=one.position.seq) from error
     except Corrupt as error:
         raise damaged(error.message, segment.path, offset=offset, seq=one.position.seq) from error
     except TheirMistake as error:
