@@ -25,6 +25,7 @@ from meetkeeper.core.configuration import (
     ClusterConfig,
     Config,
     IcsCalendar,
+    JanusBridge,
     MailConfig,
     Operator,
     RoomConfig,
@@ -74,12 +75,14 @@ def config(**changed: Any) -> Config:
                 ),
                 RoomConfig(id="lisbon-1", name="Tejo", capacity=12, time_zone="Europe/Lisbon"),
             ),
-            bridges=(JanusBridge(
-        id="link",
-        admin_url="http://janus.example/admin",
-        admin_secret=Secret(value="admin secret"),
-        admin_key=Secret(value="admin key"),
-    ),),
+            bridges=(
+                JanusBridge(
+                    id="link",
+                    admin_url="http://janus.example/admin",
+                    admin_secret=Secret(value="admin secret"),
+                    admin_key=Secret(value="admin key"),
+                ),
+            ),
             mail=MailConfig(host="mail.example", password=Secret(value="mail password")),
             access=AccessConfig(operators=(Operator(name="olga", password_hash=_PASSWORD_HASH),)),
         ),

@@ -12,15 +12,29 @@ from meetkeeper.core.configuration import (
     ClusterConfig,
     Config,
     IcsCalendar,
-    LinkBridge,
+    JanusBridge,
     MailConfig,
     RoomConfig,
+    Secret,
 )
 from meetkeeper.core.effects import Announce, Effect, EnsureVmr, SendMail, key_of
-from meetkeeper.core.events import Done, EffectReported, Event, Outcome, Ticked
+from meetkeeper.core.events import Done, EffectReported, Event, Outcome, PageSeen, Ticked
+from meetkeeper.core.identity import fingerprint
 from meetkeeper.core.plan import Decision, Plan, apply_plan
 from meetkeeper.core.state import OutboxRow, State
-from meetkeeper.core.words import EffectKey, Meeting, MeetingId, Person, RoomId, Step, Vmr
+from meetkeeper.core.words import (
+    CalendarItem,
+    EffectKey,
+    Entry,
+    Meeting,
+    MeetingId,
+    Person,
+    RoomId,
+    Step,
+    Uid,
+    Vmr,
+)
+from meetkeeper.core.zones import wall_of
 
 NOW_S = 1_804_066_200
 """2027-03-03 08:30 UTC, a Wednesday."""
@@ -33,7 +47,13 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 def configured(**changed: Any) -> Config:
     """Three rooms without a calendar, one with; a bridge and a mail server."""
-    bridges: tuple[BridgeConfig, ...] = (LinkBridge(id="link", url="https://calls.example/{alias}"),)
+    asked = JanusBridge(
+        id="link",
+        admin_url="http://janus.example/admin",
+        admin_secret=Secret(value="admin secret"),
+        admin_key=Secret(value="admin key"),
+    )
+    bridges: tuple[BridgeConfig, ...] = (asked,)
     rooms = (
         RoomConfig(id="r1", email="r1@example.org"),
         RoomConfig(id="r2"),
@@ -109,6 +129,11 @@ class Keeper:
         """Where it stands."""
         return self.state.meetings[meeting_id].step
 
+    def show(self, *items: CalendarItem, room: str = "shown", gone: tuple[str, ...] = ()) -> Plan:
+        """A room's calendar shows these items, and what that means is carried out at once."""
+        self.do(PageSeen(RoomId(room), items, gone))
+        return self.tick(self.now_s + 1)
+
     # --- the outbox ------------------------------------------------------------------------------------------------
 
     def open_effects(self, kind: type[Effect]) -> list[OutboxRow]:
@@ -149,3 +174,24 @@ def effects_of(plan: Plan, kind: type[Effect]) -> list[Effect]:
 def keys_of(plan: Plan) -> list[str]:
     """The keys of a plan's effects."""
     return [key_of(effect) for effect in plan.effects]
+
+
+def shown(uid: str, href: str = "", **fields: Any) -> CalendarItem:
+    """An item as a calendar shows it: an hour, an hour ahead, organized by Olga, with Per."""
+    overrides: tuple[Entry, ...] = fields.pop("overrides", ())
+    entry: dict[str, Any] = {
+        "start": wall_of(NOW_S + HOUR_S),
+        "duration_s": HOUR_S,
+        "zone": "UTC",
+        "subject": "Review",
+        "organizer": OLGA,
+        "attendees": (PER,),
+    }
+    master = Entry(**(entry | fields))
+    return CalendarItem(
+        href=href or f"{uid}.ics",
+        uid=Uid(uid),
+        fingerprint=fingerprint(master, overrides),
+        master=master,
+        overrides=overrides,
+    )

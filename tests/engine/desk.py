@@ -11,9 +11,10 @@ from meetkeeper.core.configuration import (
     CaldavCalendar,
     ClusterConfig,
     Config,
-    LinkBridge,
+    JanusBridge,
     MailConfig,
     RoomConfig,
+    Secret,
     TimeConfig,
 )
 from meetkeeper.core.plan import Plan
@@ -120,7 +121,14 @@ def make_config(*, calendar: bool = False, unknown_fate: str = "resend") -> Conf
     return Config(
         cluster=ClusterConfig(secret="s" * 40),
         rooms=(oslo, RoomConfig(id="bergen")),
-        bridges=(LinkBridge(id="link", url="http://bridge.example/{alias}"),),
+        bridges=(
+            JanusBridge(
+                id="link",
+                admin_url="http://bridge.example",
+                admin_secret=Secret(value="s"),
+                admin_key=Secret(value="k"),
+            ),
+        ),
         mail=MailConfig(host="mail.example", tls="none", unknown_fate=unknown_fate),
         time=TimeConfig(verify_before_s=0, warn_before_s=0),
     )

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from meetkeeper.core.changes import Change
-from meetkeeper.core.effects import Effect, key_of
+from meetkeeper.core.effects import Announce, Effect, key_of
 from meetkeeper.core.plan import Note, Plan
 from meetkeeper.core.state import State
 from meetkeeper.core.words import Meeting, MeetingId, RoomId, Step
@@ -37,7 +37,9 @@ class Draft:
             self.placed.setdefault(room, []).append(meeting)
 
     def effect(self, effect: Effect) -> None:
-        """Something to do outside, once."""
+        """Something to do outside, once. Nobody is told where no mail server is configured."""
+        if type(effect) is Announce and not self._state.settings().mail.host:
+            return
         key = key_of(effect)
         if key not in self._state.outbox:
             self._effects[key] = effect

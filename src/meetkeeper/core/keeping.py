@@ -21,6 +21,7 @@ from meetkeeper.core.changes import (
 from meetkeeper.core.configuration import NoCalendar
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, WriteItem, key_of
+from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.recurrence import following
 from meetkeeper.core.state import Kept, Series, State, Status
 from meetkeeper.core.vmr import Scope
@@ -101,10 +102,16 @@ def shares_vmr(state: State, row: Kept) -> bool:
 def keep_new(
     state: State, draft: Draft, meeting: Meeting, series: Uid | None = None, *, own_vmr: bool = True
 ) -> None:
-    """A meeting nobody knew. A VMR of its own is asked of the bridge, and announced once it stands."""
-    draft.change(kept(meeting, Step.SCHEDULED, series, own_vmr=own_vmr))
+    """A meeting nobody knew. A VMR of its own is asked of the bridge, and announced once it stands.
+
+    Where opening the address makes the room there is nobody to ask: the VMR stands as soon as it is named.
+    """
+    stands = own_vmr and meeting.vmr is not None and meeting.vmr.bridge in state.link_bridges
+    draft.change(kept(meeting, Step.PROVISIONED if stands else Step.SCHEDULED, series, own_vmr=own_vmr))
     draft.place(meeting)
-    if own_vmr:
+    if stands:
+        draft.effect(Announce(meeting.revision, meeting=meeting.id))
+    elif own_vmr:
         ask_bridge_or_tell(draft, meeting)
     if series is None and meeting.origin == "api":
         write_items(state, draft, meeting)
@@ -118,11 +125,34 @@ def ask_bridge_or_tell(draft: Draft, meeting: Meeting) -> None:
         draft.effect(Announce(meeting.revision, meeting=meeting.id))
 
 
+def ask_bridge_for_series(
+    state: State, draft: Draft, series: Series, before: Meeting | Series | None
+) -> None:
+    """First the bridge, then the invitees; people who know the door, having been told of `before`, are told at once."""
+    if series.vmr is None:
+        return
+    alias = series.vmr.alias
+    first = next(iter(state.occurrences.get(series.uid, ())), None) or meeting_id(series.uid, None)
+    if before is None or is_untold(state, alias):
+        draft.effect(EnsureVmr(alias, first, Phase.BOOKED, NEW))
+    else:
+        draft.effect(EnsureVmr(alias, first, Phase.BOOKED, f"r{series.revision}"))
+        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped(before, series)))
+
+
 def write_items(state: State, draft: Draft, meeting: Meeting, *, remove: bool = False) -> None:
     """Let the rooms' calendars show a meeting that was booked here."""
     for room_id in meeting.rooms:
         if is_written(state, room_id):
             draft.effect(WriteItem(room_id, meeting.revision, meeting=meeting.id, remove=remove))
+
+
+def write_series(state: State, draft: Draft, series: Series, *, remove: bool = False) -> None:
+    """Let the rooms' calendars show a series that was booked here."""
+    if series.origin == "api":
+        for room_id in series.rooms:
+            if is_written(state, room_id):
+                draft.effect(WriteItem(room_id, series.revision, series=series.uid, remove=remove))
 
 
 def is_written(state: State, room_id: RoomId) -> bool:
@@ -157,7 +187,7 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
         origin=old.origin,
         original_start_s=old.original_start_s,
     )
-    step = _step_after(row.step, meeting, draft.now_s, state.settings().time.open_before_s)
+    step = _step_after(row, meeting, draft.now_s, state.settings().time.open_before_s)
     draft.change(kept(meeting, step, row.series, own_vmr=not shared))
     draft.place(meeting)
     revived = step is Step.SCHEDULED and row.step not in OPEN_STEPS
@@ -165,17 +195,31 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
         turn, alias = f"r{meeting.revision}", meeting.vmr.alias
         if row.step in RUNNING_STEPS and step not in RUNNING_STEPS:
             draft.effect(EnsureVmr(alias, meeting.id, Phase.CLOSED, turn))
-        elif meeting.subject != old.subject and not revived:
+        elif revived or meeting.subject != old.subject:
             draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, turn))
-    if shared:
-        return meeting
-    if revived:
-        ask_bridge_or_tell(draft, meeting)
-    elif not is_untold(state, row.alias) and (meeting.vmr is not None or meeting.origin == "api"):
-        left = {person.email for person in (meeting.organizer, *meeting.invitees)}
-        dropped = tuple(p.email for p in (old.organizer, *old.invitees) if p.email not in left)
-        draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped))
+    told = meeting.vmr is not None or meeting.origin == "api"
+    if told and not shared and not is_untold(state, row.alias):
+        draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped(old, meeting)))
     return meeting
+
+
+def keep_again(
+    state: State, draft: Draft, meeting: Meeting, series: Uid | None, before: Meeting | Series
+) -> None:
+    """A meeting that comes back, or goes on as another kind, behind a door that people know: told at once."""
+    draft.change(kept(meeting, Step.SCHEDULED, series, own_vmr=True))
+    draft.place(meeting)
+    if meeting.vmr is not None:
+        alias = meeting.vmr.alias
+        draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, f"r{meeting.revision}"))
+        if not is_untold(state, alias):
+            draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped(before, meeting)))
+
+
+def dropped(before: Meeting | Series, after: Meeting | Series) -> tuple[str, ...]:
+    """Addresses that were concerned before and are not any more."""
+    left = {person.email for person in (after.organizer, *after.invitees)}
+    return tuple(one.email for one in (before.organizer, *before.invitees) if one.email not in left)
 
 
 def _next_sequence(old: Meeting, new: Meeting) -> int:
@@ -186,12 +230,16 @@ def _next_sequence(old: Meeting, new: Meeting) -> int:
     return new.sequence if old.origin == "calendar" else max(old.sequence + 1, new.sequence)
 
 
-def _step_after(step: Step, meeting: Meeting, now_s: float, open_before_s: int) -> Step:
-    """Where a changed meeting stands: moved ahead it waits again, extended it is live again, revived it starts over."""
+def _step_after(row: Kept, meeting: Meeting, now_s: float, open_before_s: int) -> Step:
+    """Where a changed meeting stands: moved ahead it waits again, extended it is live again, revived it starts over.
+
+    A running meeting whose start stays runs on, whatever the clock or the configuration say by now.
+    """
+    step = row.step
     if step in (Step.ENDED, Step.CANCELLED, Step.FAILED):
         return Step.SCHEDULED if meeting.end_s > now_s else step
     if step in RUNNING_STEPS:
-        if meeting.start_s - open_before_s > now_s:
+        if meeting.start_s != row.start_s and meeting.start_s - open_before_s > now_s:
             return Step.PROVISIONED
         return Step.LIVE
     return step

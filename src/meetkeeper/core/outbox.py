@@ -15,7 +15,16 @@ from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.errors import NotFound, Refused
 from meetkeeper.core.events import Done, EffectReported, EffectStarted, Later, Never, Outcome, Taken, Unclear
-from meetkeeper.core.keeping import NEW, choose_vmr, is_needed, keep_series, kept, shares_vmr
+from meetkeeper.core.keeping import (
+    NEW,
+    choose_vmr,
+    is_needed,
+    keep_series,
+    kept,
+    shares_vmr,
+    write_items,
+    write_series,
+)
 from meetkeeper.core.plan import Decision
 from meetkeeper.core.state import OutboxRow, State, Status
 from meetkeeper.core.vmr import Scope
@@ -195,9 +204,9 @@ def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
     fresh = None
     if series is not None and series.vmr is not None:
         fresh = choose_vmr(state, Scope(series.uid), series.vmr.bridge, series.vmr.attempt + 1)
-        keep_series(
-            draft, msgspec.structs.replace(series, vmr=fresh), state.series[series.uid].expanded_until_s
-        )
+        series = msgspec.structs.replace(series, vmr=fresh)
+        keep_series(draft, series, state.series[series.uid].expanded_until_s)
+        write_series(state, draft, series)
     for row in state.meetings_by_alias(alias):
         meeting = state.decode(row)
         if meeting.vmr is None:
@@ -207,10 +216,11 @@ def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
             old = meeting.vmr
             occurrence = meeting.original_start_s if row.series is not None else None
             fresh = choose_vmr(state, Scope(meeting.uid, occurrence), old.bridge, old.attempt + 1)
-        draft.change(
-            kept(msgspec.structs.replace(meeting, vmr=fresh), row.step, row.series, own_vmr=not shared)
-        )
+        moved = msgspec.structs.replace(meeting, vmr=fresh)
+        draft.change(kept(moved, row.step, row.series, own_vmr=not shared))
         draft.effect(EnsureVmr(fresh.alias, meeting.id, Phase.BOOKED, NEW))
+        if row.series is None and meeting.origin == "api":
+            write_items(state, draft, moved)
 
 
 def _retire_reported(state: State, draft: Draft, row: OutboxRow, effect: RetireVmr, outcome: Outcome) -> None:

@@ -26,13 +26,15 @@ from meetkeeper.core.findings import (
 )
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.keeping import (
-    NEW,
+    ask_bridge_for_series,
     bridge_for,
     cancel,
     choose_vmr,
+    dropped,
     is_needed,
     is_untold,
     is_written,
+    keep_again,
     keep_changed,
     keep_new,
     keep_series,
@@ -181,10 +183,10 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     """Keep the series with its VMR; those concerned are told once the bridge has confirmed it."""
     config = state.settings()
     series, before = finding.series, finding.before
+    single = state.meeting(meeting_id(series.uid, None))
+    known = series.vmr or (None if single is None else single.vmr)
     if series.vmr is None and _wants_vmr(state, series) and not config.vmr.each_occurrence:
-        single = state.meeting(meeting_id(series.uid, None))
-        vmr = None if single is None else single.vmr
-        vmr = vmr or choose_vmr(state, Scope(series.uid), bridge_for(state, series.rooms))
+        vmr = known or choose_vmr(state, Scope(series.uid), bridge_for(state, series.rooms))
         series = msgspec.structs.replace(series, vmr=vmr)
     told = finding.told and not quiet
     ended = finding.event is SeriesEvent.ENDED
@@ -201,10 +203,9 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     keep_series(draft, as_kept, finding.expanded_until_s)
     if series.vmr is None or finding.replaced:
         return series
-    first = next(iter(state.occurrences.get(series.uid, ())), None) or meeting_id(series.uid, None)
     alias = series.vmr.alias
     if finding.event is SeriesEvent.NEW or (before is not None and before.over and not ended):
-        draft.effect(EnsureVmr(alias, first, Phase.BOOKED, NEW))
+        ask_bridge_for_series(state, draft, series, None if known is None else before or single)
     elif ended:
         retire(state, draft, series.vmr)
         if is_untold(state, alias):
@@ -212,9 +213,7 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
         elif told:
             draft.effect(Announce(series.revision, series=series.uid, cancelled=True))
     elif told and not is_untold(state, alias) and before is not None:
-        left = {person.email for person in (series.organizer, *series.invitees)}
-        dropped = tuple(one.email for one in (before.organizer, *before.invitees) if one.email not in left)
-        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped))
+        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped(before, series)))
     return series
 
 
@@ -276,12 +275,16 @@ def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) 
         vmr = known.vmr
         if series is None:
             leave_vmr(state, draft, meeting.uid)
-    if vmr is None and _wants_vmr(state, meeting):
+    fresh = vmr is None
+    if fresh and _wants_vmr(state, meeting):
         scope = Scope(meeting.uid, meeting.original_start_s)
         vmr = choose_vmr(state, scope, bridge_for(state, meeting.rooms))
     full = msgspec.structs.replace(meeting, vmr=vmr)
-    own = of_series is None or vmr is not None
-    keep_new(state, draft, full, of_series, own_vmr=own)
+    before = finding.revived or known
+    if fresh or before is None:
+        keep_new(state, draft, full, of_series, own_vmr=of_series is None or vmr is not None)
+    else:
+        keep_again(state, draft, full, of_series, before)
 
 
 def survey(state: State, draft: Draft, event: BridgeSurveyed) -> None:

@@ -14,22 +14,22 @@ import msgspec
 from meetkeeper.core import identity
 from meetkeeper.core.changes import EffectMoved
 from meetkeeper.core.commands import Book
-from meetkeeper.core.configuration import Config
 from meetkeeper.core.drafting import Draft
-from meetkeeper.core.effects import Announce, EnsureVmr, Phase, WriteItem
+from meetkeeper.core.effects import Announce
 from meetkeeper.core.errors import TheirMistake
 from meetkeeper.core.keeping import (
-    NEW,
+    ask_bridge_for_series,
     bridge_for,
     cancel,
     choose_vmr,
+    dropped,
     is_untold,
-    is_written,
     keep_changed,
     keep_new,
     keep_series,
     retire,
     untold_key,
+    write_series,
 )
 from meetkeeper.core.reconcile import horizon_s
 from meetkeeper.core.recurrence import expand
@@ -45,6 +45,7 @@ from meetkeeper.core.words import (
     Occurrence,
     RoomId,
     Uid,
+    Vmr,
 )
 
 
@@ -78,8 +79,11 @@ def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tupl
     mine = _leaving(state, uid, ahead, draft.now_s)
     for one in ahead:
         check_free(state, rooms, ((one.start_s, one.end_s),), except_ids=mine)
-    vmr = None if old is None else old.vmr
-    if old is None and command.vmr and not config.vmr.each_occurrence:
+    anew = old is None or old.over
+    own_vmrs = command.vmr and config.vmr.each_occurrence if anew else old is not None and old.own_vmrs
+    known = (None if old is None else old.vmr) or (None if single is None else state.decode(single).vmr)
+    vmr = None if own_vmrs else known
+    if anew and vmr is None and command.vmr and not own_vmrs:
         vmr = choose_vmr(state, Scope(uid), bridge_for(state, rooms, command.bridge))
     series = Series(
         uid=uid,
@@ -97,12 +101,13 @@ def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tupl
         item=item,
         digest=item.fingerprint,
         origin="api",
+        own_vmrs=own_vmrs,
     )
     if old is not None and old.digest == series.digest and old.rooms == rooms and not old.over:
         return identity.meeting_id(uid, ahead[0].original_start_s)
     keep_series(draft, series, until_s)
-    spread(state, draft, series, ahead, config)
-    tell_series(state, draft, series, old)
+    spread(state, draft, series, ahead)
+    tell_series(state, draft, series, old, known=known)
     return identity.meeting_id(uid, ahead[0].original_start_s)
 
 
@@ -125,15 +130,15 @@ def _leaving(state: State, uid: Uid, ahead: list[Occurrence], now_s: float) -> s
     return {one for one in ids if one in become or state.meetings[one].start_s > now_s}
 
 
-def spread(state: State, draft: Draft, series: Series, occurrences: list[Occurrence], config: Config) -> None:
+def spread(state: State, draft: Draft, series: Series, occurrences: list[Occurrence]) -> None:
     """Make the occurrences of a series booked here meetings: new, changed, and those no longer among them cancelled."""
     wanted: set[MeetingId] = set()
     for one in occurrences:
-        meeting = _meeting_of(state, series, one, config)
+        meeting = _meeting_of(state, series, one)
         wanted.add(meeting.id)
         row = state.meetings.get(meeting.id)
         if row is None:
-            keep_new(state, draft, meeting, series.uid, own_vmr=series.vmr is None)
+            keep_new(state, draft, meeting, series.uid, own_vmr=series.own_vmrs)
             continue
         old = state.decode(row)
         if row.step not in OPEN_STEPS or _moved(old, meeting):
@@ -144,20 +149,18 @@ def spread(state: State, draft: Draft, series: Series, occurrences: list[Occurre
             cancel(state, draft, row, state.decode(row), "the series no longer has this occurrence")
 
 
-def tell_series(state: State, draft: Draft, series: Series, old: Series | None) -> None:
-    """New series: ask the bridge, then tell. Known series: tell the new revision. And let the calendars show it."""
-    if series.vmr is not None:
-        if old is None or old.over:
-            first = next(iter(sorted(state.occurrences.get(series.uid, ()))), MeetingId(""))
-            draft.effect(EnsureVmr(series.vmr.alias, first, Phase.BOOKED, NEW))
-        elif not is_untold(state, series.vmr.alias):
-            left = {person.email for person in (series.organizer, *series.invitees)}
-            dropped = tuple(p.email for p in (old.organizer, *old.invitees) if p.email not in left)
-            draft.effect(Announce(series.revision, series=series.uid, dropped=dropped))
-    if series.origin == "api":
-        for room in series.rooms:
-            if is_written(state, room):
-                draft.effect(WriteItem(room, series.revision, series=series.uid, remove=series.over))
+def tell_series(state: State, draft: Draft, series: Series, old: Series | None, *, known: Vmr | None) -> None:
+    """New series: ask the bridge, then tell. Known series: tell the new revision. And let the calendars show it.
+
+    `known` is the VMR that people were told of before, None when it is new. Occurrences with VMRs of their own are
+    told by themselves.
+    """
+    if series.vmr is not None and (old is None or old.over):
+        ask_bridge_for_series(state, draft, series, None if known is None else old or series)
+    elif not series.own_vmrs and (series.vmr is None or not is_untold(state, series.vmr.alias)):
+        gone = () if old is None else dropped(old, series)
+        draft.effect(Announce(series.revision, series=series.uid, dropped=gone))
+    write_series(state, draft, series, remove=series.over)
 
 
 def amend_occurrence(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeting) -> None:
@@ -188,15 +191,12 @@ def cancel_series(state: State, draft: Draft, uid: Uid) -> None:
     draft.note("series.cancelled", uid, "the series was cancelled")
     if series.vmr is not None:
         retire(state, draft, series.vmr)
-        if is_untold(state, series.vmr.alias):
-            key = untold_key(series.vmr.alias)
-            draft.change(EffectMoved(key, Status.DONE, reason="cancelled before anyone was told"))
-        else:
-            draft.effect(Announce(series.revision, series=uid, cancelled=True))
-    if series.origin == "api":
-        for room in series.rooms:
-            if is_written(state, room):
-                draft.effect(WriteItem(room, series.revision, series=uid, remove=True))
+    if series.vmr is not None and is_untold(state, series.vmr.alias):
+        key = untold_key(series.vmr.alias)
+        draft.change(EffectMoved(key, Status.DONE, reason="cancelled before anyone was told"))
+    elif not series.own_vmrs:
+        draft.effect(Announce(series.revision, series=uid, cancelled=True))
+    write_series(state, draft, series, remove=True)
 
 
 def roll_booked(state: State, draft: Draft, uid: Uid, until_s: int) -> None:
@@ -204,20 +204,19 @@ def roll_booked(state: State, draft: Draft, uid: Uid, until_s: int) -> None:
 
     An occurrence whose room somebody else has taken by now is left out, with a note.
     """
-    config = state.settings()
     series, row = state.one_series(uid), state.series[uid]
     if series is None or until_s <= row.expanded_until_s:
         return
     expansion = expand(series.item, series.time_zone, row.expanded_until_s, until_s)
     for one in expansion.occurrences:
-        meeting = _meeting_of(state, series, one, config)
+        meeting = _meeting_of(state, series, one)
         if meeting.id in state.meetings or one.end_s <= draft.now_s:
             continue
         taken = _taken_by(state, draft, meeting)
         if taken is not None:
             draft.note("series.conflict", meeting.id, f"{', '.join(meeting.rooms)}: taken by {taken}")
             continue
-        keep_new(state, draft, meeting, uid, own_vmr=series.vmr is None)
+        keep_new(state, draft, meeting, uid, own_vmr=series.own_vmrs)
     keep_series(draft, series, until_s)
 
 
@@ -253,10 +252,10 @@ def _item_of(command: Book, uid: Uid, zone: ZoneInfo) -> CalendarItem:
     )
 
 
-def _meeting_of(state: State, series: Series, one: Occurrence, config: Config) -> Meeting:
+def _meeting_of(state: State, series: Series, one: Occurrence) -> Meeting:
     entry = one.entry
     vmr = series.vmr
-    if vmr is None and config.vmr.each_occurrence:
+    if series.own_vmrs:
         known = state.meeting(identity.meeting_id(series.uid, one.original_start_s))
         vmr = known.vmr if known is not None else None
         if vmr is None:
@@ -311,7 +310,7 @@ def _keep_item(state: State, draft: Draft, old: Series, item: CalendarItem) -> N
         modified_s=int(draft.now_s),
     )
     keep_series(draft, series, state.series[old.uid].expanded_until_s)
-    tell_series(state, draft, series, old)
+    tell_series(state, draft, series, old, known=series.vmr)
 
 
 def _original_wall(meeting: Meeting, zone: str) -> datetime:

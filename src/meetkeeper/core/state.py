@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from meetkeeper.core.agenda import Agenda, Occupancy
-from meetkeeper.core.configuration import Config, RoomConfig
+from meetkeeper.core.configuration import Config, LinkBridge, RoomConfig
 from meetkeeper.core.effects import Effect
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.schedule import DueView
@@ -87,6 +87,8 @@ class Series(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     origin: Literal["calendar", "api"] = "calendar"
     over: bool = False
     """Cancelled or ended: brings no further occurrence."""
+    own_vmrs: bool = False
+    """Booked here with a VMR for each occurrence, which is announced by itself."""
 
 
 class SeriesRow(Struct, frozen=True, gc=False):
@@ -171,6 +173,7 @@ class State:
         self.config_body = b""
         self.config_revision = 0
         self.rooms: dict[RoomId, RoomConfig] = {}
+        self.link_bridges: frozenset[str] = frozenset()
         self.meetings: dict[MeetingId, Kept] = {}
         self.live_at_s: dict[MeetingId, float] = {}
         self.series: dict[Uid, SeriesRow] = {}
@@ -373,6 +376,7 @@ class State:
         config = _decode_config(body)
         self.config, self.config_body, self.config_revision = config, body, revision
         self.rooms = {RoomId(room.id): room for room in config.rooms}
+        self.link_bridges = frozenset(one.id for one in config.bridges if isinstance(one, LinkBridge))
         for room in self.rooms:
             self.agendas.setdefault(room, Agenda())
             self.occupancy.bit(room)

@@ -39,6 +39,8 @@ T = TypeVar("T")
 TICK_S = 1.0
 """The wall clock is looked at this often at least: it may jump."""
 SUBSCRIBER_FRAMES_MAX = 1_000
+CHECKPOINT_AGAIN_S = 60.0
+"""Pause after a snapshot that could not be written."""
 LAG_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 log = structlog.get_logger("engine")
@@ -102,6 +104,7 @@ class Engine:
         self.stopping = False
         self.failure: Exception | None = None
         self._started_at_s = 0.0
+        self._checkpoint_from_s = 0.0
         self._kept_seq = 0
         self.neighbours = build_neighbours(node.state.settings())
         self._dispatcher = Dispatcher(self)
@@ -350,7 +353,21 @@ class Engine:
                 self.spawn("reconfigure", self._reconfigure)
         if not self.stopping:
             self._dispatcher.pump()
+            if self._node.database.checkpoint_due and self.now_s() >= self._checkpoint_from_s:
+                self._checkpoint_from_s = float("inf")
+                self.spawn("checkpoint", self._checkpoint)
         self._alarm.set()
+
+    async def _checkpoint(self) -> None:
+        """The picture is taken here, at once; another thread spells it out. A failure costs the snapshot alone."""
+        begun = self._node.database.begin_checkpoint()
+        try:
+            await asyncio.to_thread(self._node.database.finish_checkpoint, begun)
+            log.info("checkpoint.written", seq=begun.seq)
+            self._checkpoint_from_s = 0.0
+        except MeetkeeperError as trouble:
+            log.warning("checkpoint.failed", code=trouble.code, text=trouble.message)
+            self._checkpoint_from_s = self.now_s() + CHECKPOINT_AGAIN_S
 
     async def _reconfigure(self) -> None:
         """A configuration was deployed: meet the neighbours anew."""
