@@ -4,7 +4,7 @@
 
 `v` is the format of everything below it. It must grow with any change to a record: msgspec passes over fields it does
 not know, so only the version keeps an older release from reading a newer record and losing half of it.
-`tests/codec/test_record.py` holds a fingerprint of all records and fails when they change and `FORMAT` does not.
+`tests/codec/test_record.py` keeps a fingerprint of all records and fails when those of a released format change.
 `kept` is the seq the writer knew to be flushed when it encoded this frame. Recovery reads it to tell a damaged record
 (a frame written later says it was kept) from a torn flight (no frame says so).
 

@@ -228,11 +228,12 @@ def _agendas(state: State) -> dict[str, list[tuple[int, str, int]]]:
     agendas: dict[str, list[tuple[int, str, int]]] = {}
     for room, agenda in state.agendas.items():
         rows: list[tuple[int, str, int]] = []
-        for start_s, meeting in zip(agenda.starts, agenda.meetings, strict=True):
+        for start_s, meeting in zip(agenda.starts, agenda.meetings, strict=False):
             same = state.meetings.get(meeting.id) is meeting and meeting.start_s == start_s
             rows.append((start_s, meeting.id if same else "", meeting.end_s))
         if rows:
-            agendas[room] = sorted(rows) if agenda.starts == sorted(agenda.starts) else rows[:0]
+            whole = len(agenda.starts) == len(agenda.meetings) and agenda.starts == sorted(agenda.starts)
+            agendas[room] = sorted(rows) if whole else []
     return agendas
 
 
