@@ -5,7 +5,7 @@ import msgspec
 from meetkeeper.core.commands import Amend
 from meetkeeper.core.configuration import TimeConfig
 from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
-from meetkeeper.core.words import Step
+from meetkeeper.core.words import RoomId, Step, Uid
 from tests.core.keeper_kit import HOUR_S, NOW_S, PER, Keeper, configured, effects_of, keys_of
 
 START_S = NOW_S + HOUR_S
@@ -81,6 +81,17 @@ def test_an_edit_before_the_start_leaves_an_open_meeting_open() -> None:
     assert not effects_of(plan, EnsureVmr)
 
 
+def test_an_edit_leaves_a_running_meeting_open_whatever_the_clock_says() -> None:
+    """A clock set back, or a later opening deployed, throws nobody out of a meeting whose start stays."""
+    keeper = Keeper(EARLY)
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(START_S - 600)
+    keeper.now_s -= HOUR_S
+    assert not effects_of(keeper.do(Amend(id=meeting, end_s=END_S + 60)).plan, EnsureVmr)
+    assert keeper.step_of(meeting) is Step.LIVE
+
+
 def test_a_running_meeting_that_is_moved_ahead_closes_and_waits() -> None:
     """Moved beyond its opening time, the door closes, and opens again at the new time."""
     keeper = Keeper(EARLY)
@@ -127,3 +138,29 @@ def test_an_ended_meeting_is_forgotten_in_time() -> None:
     assert not keeper.state.by_alias
     assert not keeper.state.numeric_ids
     assert not keeper.state.live_at_s
+
+
+def test_overlapping_occurrences_that_end_at_one_look_close_their_door() -> None:
+    """When the last two meetings in a VMR are found over together, it is closed and retired all the same."""
+    keeper = Keeper()
+    first = keeper.book(uid=Uid("daily"), recurrence="FREQ=DAILY;COUNT=2")
+    second = next(one for one in keeper.state.occurrences[Uid("daily")] if one != first)
+    keeper.settle_bridge()
+    keeper.do(Amend(id=second, rooms=(RoomId("r2"),), start_s=START_S, end_s=END_S))
+    keeper.tick_through(START_S)
+    assert {keeper.step_of(one) for one in (first, second)} == {Step.LIVE}
+    plan = keeper.tick(END_S + 1)
+    assert {keeper.step_of(one) for one in (first, second)} == {Step.ENDED}
+    assert [effect.phase for effect in effects_of(plan, EnsureVmr) if isinstance(effect, EnsureVmr)] == [
+        Phase.CLOSED
+    ]
+    assert keeper.open_effects(RetireVmr)
+
+
+def test_a_series_missed_to_its_end_at_one_look_is_retired() -> None:
+    """When a server finds the last occurrences of a series over together, none of them keeps the VMR for another."""
+    keeper = Keeper()
+    keeper.book(uid=Uid("daily"), recurrence="FREQ=DAILY;COUNT=3")
+    keeper.settle_bridge()
+    keeper.tick(END_S + 3 * 86_400)
+    assert keeper.open_effects(RetireVmr)

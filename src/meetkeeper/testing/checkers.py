@@ -292,7 +292,7 @@ class OnceInTime:
             if change.step in (Step.SCHEDULED, Step.CANCELLED) or change.start_s != start_s:
                 self._opened.pop((change.id, start_s), None)
                 self._opened.pop((change.id, change.start_s), None)
-        elif change.step is not Step.SCHEDULED:
+        elif change.step not in (Step.SCHEDULED, Step.PROVISIONED):
             raise Violation(f"{change.id} began as {change.step}")
         self._rows[change.id] = (change.step, change.start_s, change.end_s)
 

@@ -131,7 +131,10 @@ class ToldFinal:
                 self._ask(state, meeting, None, over=row.step is Step.CANCELLED)
         for uid in state.series:
             series = state.one_series(uid)
-            if series is not None and series.vmr is not None:
+            told = series is not None and (
+                series.vmr is not None or (series.origin == "api" and not series.own_vmrs)
+            )
+            if series is not None and told:
                 self._ask(state, None, series, over=series.over)
 
     def _ask(self, state: State, meeting: Meeting | None, series: Series | None, *, over: bool) -> None:
@@ -201,10 +204,11 @@ class Adopted:
 
         Or the answer to the first question was lost, and with it whose marker stood there before.
         """
-        event = happening.event
-        if isinstance(event, EffectReported) and isinstance(event.outcome, Done):
-            if event.outcome.adopted_from == happening.state.lineage and event.key.startswith("vmr/"):
-                self._quiet.pop(Alias(event.key.split("/")[1]), None)
+        match happening.event:
+            case EffectReported(key, Done(_, lineage)) if lineage == happening.state.lineage:
+                self._quiet.pop(Alias(key.split("/")[1]), None)
+            case _:
+                pass
         for note in happening.plan.notes:
             if note.code == "vmr.told-unprovisioned":
                 self._quiet.pop(Alias(note.about), None)

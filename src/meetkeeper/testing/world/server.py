@@ -103,7 +103,7 @@ class Server:
             if self._outside.chance(0.5):
                 try:
                     arrive()
-                except (MeetkeeperError, FateUnknown):
+                except (MeetkeeperError, FateUnknown, TimedOut):
                     continue
         asked = list(self._asked.values())
         self._asked.clear()

@@ -1,0 +1,79 @@
+"""What calendars show, carried over: one door through every change of kind, everybody told once and what is so."""
+
+from meetkeeper.core.configuration import VmrConfig
+from meetkeeper.core.effects import Announce, RetireVmr
+from meetkeeper.core.words import Step, Uid
+from tests.core.keeper_kit import OLGA, PER, Keeper, configured, shown
+
+
+def kinds(keeper: Keeper) -> list[tuple[str, str]]:
+    """Methods and units of the mails that go out now."""
+    return sorted({(mail.method, "series" if mail.series else "meeting") for mail in keeper.told()})
+
+
+def test_a_meeting_that_becomes_a_series_keeps_its_door() -> None:
+    """A single meeting that starts to repeat is told once, as a series, with the door it had."""
+    keeper = Keeper()
+    keeper.show(shown("one"))
+    single = keeper.state.meetings_of(Uid("one"))[0]
+    door = keeper.vmr(single.id)
+    assert kinds(keeper) == [("REQUEST", "meeting")]
+    keeper.show(shown("one", rrule="FREQ=DAILY;COUNT=3", sequence=1))
+    rows = keeper.state.meetings_by_alias(door.alias)
+    assert [row.step for row in rows] == [Step.SCHEDULED] * 3
+    assert {keeper.vmr(row.id) for row in rows} == {door}
+    assert kinds(keeper) == [("REQUEST", "series")]
+
+
+def test_a_series_that_becomes_a_meeting_keeps_its_door() -> None:
+    """A series that stops repeating is told once, as a meeting, with the door it had; the series is told no more."""
+    keeper = Keeper()
+    keeper.show(shown("one", rrule="FREQ=DAILY;COUNT=3"))
+    series = keeper.state.one_series(Uid("one"))
+    assert series is not None
+    assert series.vmr is not None
+    assert kinds(keeper) == [("REQUEST", "series")]
+    keeper.show(shown("one", sequence=1))
+    rows = keeper.state.meetings_by_alias(series.vmr.alias)
+    assert [(row.series, row.step) for row in rows] == [(None, Step.SCHEDULED)]
+    assert keeper.vmr(rows[0].id) == series.vmr
+    assert kinds(keeper) == [("REQUEST", "meeting")]
+    assert not keeper.open_effects(RetireVmr)
+
+
+def test_doors_of_single_occurrences_do_not_outlive_their_series() -> None:
+    """Where each occurrence has a door of its own, a series that stops repeating cancels and retires all of them."""
+    keeper = Keeper(configured(vmr=VmrConfig(each_occurrence=True)))
+    keeper.show(shown("one", rrule="FREQ=DAILY;COUNT=3"))
+    keeper.told()
+    keeper.show(shown("one", sequence=1))
+    assert len(keeper.open_effects(RetireVmr)) == 3
+    assert kinds(keeper) == [("CANCEL", "meeting"), ("REQUEST", "meeting")]
+
+
+def test_back_and_forth_between_kinds_leaves_one_door() -> None:
+    """Meeting, series, meeting, series: the door stays, and at the end one owner has it and its number."""
+    keeper = Keeper()
+    door = None
+    for sequence in range(6):
+        rule = "FREQ=DAILY;COUNT=3" if sequence % 2 else ""
+        keeper.show(shown("one", sequence=sequence, rrule=rule))
+        keeper.told()
+        row = next(row for row in keeper.state.meetings_of(Uid("one")) if row.step is Step.PROVISIONED)
+        assert door in (None, keeper.vmr(row.id))
+        door = keeper.vmr(row.id)
+        assert len(keeper.state.numeric_ids) == 1
+        assert len(keeper.state.by_alias) + len(keeper.state.series_by_alias) == 1
+
+
+def test_a_series_that_ends_is_told_and_its_door_retired() -> None:
+    """A series that no calendar shows any more is cancelled for everybody, once, and its VMR leaves."""
+    keeper = Keeper()
+    keeper.show(shown("one", rrule="FREQ=DAILY;COUNT=3"))
+    keeper.told()
+    keeper.show(gone=("one.ics",))
+    assert [
+        row.effect.cancelled for row in keeper.open_effects(Announce) if isinstance(row.effect, Announce)
+    ] == [True]
+    assert sorted(mail.to for mail in keeper.told()) == [OLGA.email, PER.email]
+    assert len(keeper.open_effects(RetireVmr)) == 1
