@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from litestar.response import Stream
 from msgspec import Struct
 
@@ -149,7 +150,7 @@ def _event(seq: int, html: str) -> bytes:
 
 
 @get("/meeting/{meeting_id:str}", opt=SESSION)
-async def show_meeting(desk: AtDesk, request: AnyRequest, meeting_id: str) -> Response[str]:
+async def show_meeting(desk: AtDesk, request: AnyRequest, meeting_id: FromPath[str]) -> Response[str]:
     """Everything about one meeting."""
     return await _meeting_page(desk, request, meeting_id_of(meeting_id))
 
@@ -191,7 +192,7 @@ def _told(row: HistoryItem, at_s: float, zone: str) -> dict[str, object]:
 
 
 @post("/meeting/{meeting_id:str}/extend", opt=SESSION, status_code=303)
-async def extend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: str) -> Response[str]:
+async def extend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: FromPath[str]) -> Response[str]:
     """Some minutes longer, if the room is free."""
     form = await _form(desk, request)
     wanted = meeting_id_of(meeting_id)
@@ -206,7 +207,7 @@ async def extend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: str) -> 
 
 
 @post("/meeting/{meeting_id:str}/resend", opt=SESSION, status_code=303)
-async def resend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: str) -> Response[str]:
+async def resend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: FromPath[str]) -> Response[str]:
     """Tell everybody again."""
     await _form(desk, request)
     wanted = meeting_id_of(meeting_id)
@@ -215,7 +216,7 @@ async def resend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: str) -> 
 
 
 @post("/rooms/{room:str}/brake", opt=SESSION, status_code=303)
-async def release_brake(desk: AtDesk, request: AnyRequest, room: str) -> Response[str]:
+async def release_brake(desk: AtDesk, request: AnyRequest, room: FromPath[str]) -> Response[str]:
     """Decide about vanished items."""
     form = await _form(desk, request)
     await _do(desk, ReleaseBrake(RoomId(room), "gone" if form.get("how") == "gone" else "kept"))
@@ -223,7 +224,7 @@ async def release_brake(desk: AtDesk, request: AnyRequest, room: str) -> Respons
 
 
 @post("/rooms/{room:str}/resync", opt=SESSION, status_code=303)
-async def resync_room(desk: AtDesk, request: AnyRequest, room: str) -> Response[str]:
+async def resync_room(desk: AtDesk, request: AnyRequest, room: FromPath[str]) -> Response[str]:
     """Read a calendar anew."""
     await _form(desk, request)
     await _do(desk, Resync(RoomId(room)))

@@ -7,6 +7,7 @@ from importlib.resources.abc import Traversable
 from typing import Any
 
 from litestar import Request, Response, get
+from litestar.params import FromPath
 from msgspec import Struct
 
 from meetkeeper.core.errors import NotFound
@@ -64,7 +65,7 @@ def address(name: str) -> str:
 
 
 @get("/static/{name:path}", opt={"door": "open"}, include_in_schema=False)
-async def serve_file(name: str, request: Request[Any, Any, Any]) -> Response[bytes]:
+async def serve_file(name: FromPath[str], request: Request[Any, Any, Any]) -> Response[bytes]:
     """One file."""
     file = FILES.get(name.lstrip("/"))
     if file is None:

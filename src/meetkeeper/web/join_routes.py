@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from litestar import Response, Router, get, post
 from litestar.di import NamedDependency
+from litestar.params import FromPath
 from msgspec import Struct
 
 from meetkeeper.api import queries, times
@@ -41,7 +42,7 @@ class DoorNews(Struct, frozen=True):
 
 
 @get("/join/{alias:str}", opt=OPEN)
-async def show_door(desk: AtDesk, request: AnyRequest, alias: str) -> Response[str]:
+async def show_door(desk: AtDesk, request: AnyRequest, alias: FromPath[str]) -> Response[str]:
     """The door as it stands now."""
     found = await _find(desk, alias)
     if _passed(desk, request, found):
@@ -50,7 +51,7 @@ async def show_door(desk: AtDesk, request: AnyRequest, alias: str) -> Response[s
 
 
 @get("/join/{alias:str}/state", opt=OPEN)
-async def tell_door(desk: AtDesk, alias: str) -> Response[DoorNews]:
+async def tell_door(desk: AtDesk, alias: FromPath[str]) -> Response[DoorNews]:
     """How the door stands, in a few bytes."""
     found = await _find(desk, alias)
     now_s = desk.engine.now_s()
@@ -68,7 +69,7 @@ async def tell_door(desk: AtDesk, alias: str) -> Response[DoorNews]:
 
 
 @post("/join/{alias:str}", opt=OPEN, status_code=200)
-async def try_pin(desk: AtDesk, request: AnyRequest, alias: str) -> Response[str]:
+async def try_pin(desk: AtDesk, request: AnyRequest, alias: FromPath[str]) -> Response[str]:
     """A PIN is tried: right, it leads on; wrong, it is told; too often, it is told when to try again."""
     found = await _find(desk, alias)
     now_s = desk.engine.now_s()
@@ -102,7 +103,7 @@ async def try_pin(desk: AtDesk, request: AnyRequest, alias: str) -> Response[str
 
 
 @get("/join/{alias:str}/room", opt=OPEN)
-async def lead_on(desk: AtDesk, request: AnyRequest, alias: str) -> Response[str]:
+async def lead_on(desk: AtDesk, request: AnyRequest, alias: FromPath[str]) -> Response[str]:
     """Behind the door, for whoever knew the PIN: the platform's address, the built-in room, or the dialling facts."""
     found = await _find(desk, alias)
     if found is None or not _passed(desk, request, found):

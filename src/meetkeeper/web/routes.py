@@ -45,7 +45,9 @@ def _to_login(request: Request[Any, Any, Any], _: LoginNeeded) -> Response[str]:
     if request.method != "GET" or "text/event-stream" in request.headers.get("accept", ""):
         return _page(401, "Your session has ended. Log in again.", back="/login", word="To the login")
     if request.headers.get("sec-fetch-site") == "cross-site":
-        return page("again.html")  # our cookie does not come along from another site's link, but from our own page
+        return page(
+            "again.html"
+        )  # our cookie does not come along from another site's link, but from our own page
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     headers = {"location": f"/login?next={quote(target, safe='')}", "cache-control": "no-store"}
     return Response("", status_code=303, headers=headers, media_type="text/html")
