@@ -1,7 +1,7 @@
 """What calendars and bridges show becomes meetings and effects: the keeper's hand on the findings of `reconcile`.
 
-Meetings that were booked here keep their rooms, whatever their copies in the rooms' calendars say: the copies are ours.
-A person who moves or removes such a copy in the calendar moves or cancels the meeting.
+Of a meeting that was booked here the copies in the rooms' calendars are ours. A person who moves such a copy moves the
+meeting; who removes it takes its room out, and with the last one the meeting.
 """
 
 from typing import assert_never
@@ -54,6 +54,8 @@ from meetkeeper.core.words import RUNNING_STEPS, Meeting, Step, Uid
 UIDS_MAX = 200
 """UIDs settled in one plan; the rest follow in the next."""
 SERIES_ROLLED_MAX = 200
+COPIED = (Field.TIME, Field.SUBJECT, Field.ROOMS)
+"""What a person may change of a meeting booked here by changing its copy in a room's calendar."""
 
 
 def page(state: State, draft: Draft, event: PageSeen) -> None:
@@ -143,13 +145,14 @@ def _as_booked(state: State, findings: tuple[MeetingFinding, ...]) -> tuple[Meet
     for finding in findings:
         match finding:
             case Changed():
-                fields = tuple(field for field in finding.fields if field in (Field.TIME, Field.SUBJECT))
+                fields = tuple(field for field in finding.fields if field in COPIED)
                 if fields:
                     after = msgspec.structs.replace(
                         finding.before,
                         start_s=finding.after.start_s,
                         end_s=finding.after.end_s,
                         subject=finding.after.subject,
+                        rooms=finding.after.rooms,
                         sequence=finding.after.sequence,
                         modified_s=finding.after.modified_s,
                     )
@@ -198,10 +201,16 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
             if before.origin == "calendar"
             else max(before.sequence + 1, series.sequence),
         )
-    series = msgspec.structs.replace(series, over=ended)
+    own_vmrs = before is not None and before.own_vmrs
+    series = msgspec.structs.replace(series, over=ended, own_vmrs=own_vmrs)
     as_kept = msgspec.structs.replace(series, vmr=None) if finding.replaced else series
     keep_series(draft, as_kept, finding.expanded_until_s)
-    if series.vmr is None or finding.replaced:
+    if finding.replaced:
+        return series
+    if series.vmr is None:
+        if told and series.origin == "api" and not own_vmrs and before is not None:
+            gone = dropped(before, series)
+            draft.effect(Announce(series.revision, series=series.uid, cancelled=ended, dropped=gone))
         return series
     alias = series.vmr.alias
     if finding.event is SeriesEvent.NEW or (before is not None and before.over and not ended):
@@ -266,6 +275,8 @@ def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) 
     meeting = finding.meeting
     known = series or state.one_series(meeting.uid)
     of_series = None if known is None or meeting.original_start_s is None else known.uid
+    if of_series is not None and known is not None:
+        meeting = msgspec.structs.replace(meeting, origin=known.origin)
     if of_series is not None and known is not None and known.vmr is not None:
         shared = msgspec.structs.replace(meeting, vmr=known.vmr)
         keep_new(state, draft, shared, of_series, own_vmr=False)
