@@ -95,7 +95,6 @@ class Database:
             if not opened:
                 disk.unlock("open:unlock", LOCK)
         if len(found.state.meetings) >= FREEZE_MEETINGS_MIN:
-            gc.collect()
             gc.freeze()
         return cls(disk, found, limits, promised=max(promised, found.position.epoch))
 
