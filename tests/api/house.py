@@ -7,7 +7,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -316,8 +316,9 @@ async def open_house(
     more: More | None = None,
     door: Callable[[Alias], Any] = no_door,
     active_url: Callable[[], str | None] = lambda: None,
+    served: bool = False,
 ) -> AsyncIterator[House]:
-    """A house with its door open and two tokens issued."""
+    """A house with its door open and two tokens issued; `served` when a real HTTP server will bring it to life."""
     from meetkeeper.core.commands import IssueToken
 
     engine = Small(configured or config())
@@ -335,7 +336,7 @@ async def open_house(
     front = build(gate) if more is None else build(gate, more)
     transport = httpx2.ASGITransport(app=front, raise_app_exceptions=False)
     async with (
-        _alive(front),
+        nullcontext() if served else _alive(front),
         httpx2.AsyncClient(transport=transport, base_url="http://meet.example") as client,
     ):
         yield House(engine, gate, front, client)

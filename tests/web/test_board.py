@@ -187,7 +187,7 @@ async def test_operators_act_from_the_page(house: House) -> None:
         assert done.status_code == 303, (path, done.text)
         back = await house.client.get(done.headers["location"])
         assert 'role="status"' in back.text
-    assert (await house.client.get(f"/meeting/{told['id']}")).text.count("12:45") >= 1
+    assert (await house.client.get(f"/meeting/{told['id']}")).text.count("11:45") >= 1
 
 
 async def test_an_act_that_can_not_be_done_says_why(house: House) -> None:
