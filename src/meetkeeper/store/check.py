@@ -48,7 +48,7 @@ def check(disk: Disk) -> list[Finding]:
     good = _check_snapshots(disk, hashes, findings)
     _check_gaps(segments, hashes, good, findings)
     _check_needless(segments, good, findings)
-    _check_bases(disk, segments, good, findings, whole=len(hashes) == max(hashes, default=0))
+    _check_bases(disk, segments, good, findings, whole=len(hashes) == max(hashes, default=-1))
     _check_leftovers(disk, findings)
     try:
         promises.read(disk)

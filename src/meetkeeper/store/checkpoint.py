@@ -10,7 +10,7 @@ recovery reads it back. Rules:
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import pairwise
 from queue import Empty, Queue
@@ -18,7 +18,7 @@ from threading import Event, Thread
 
 from meetkeeper.codec import snapshot
 from meetkeeper.codec.snapshot import Image, Loaded
-from meetkeeper.core.errors import Corrupt
+from meetkeeper.core.errors import Corrupt, Refused
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import journal
 from meetkeeper.store.trouble import damaged, translated
@@ -69,12 +69,12 @@ def snapshots_of(disk: Disk) -> list[int]:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def load(disk: Disk, seq: int) -> Loaded:
-    """The snapshot as of `seq`, its checksum verified.
+def load(disk: Disk, seq: int, path: str = "") -> Loaded:
+    """The snapshot as of `seq`, its checksum verified; `path` when it does not stand under its name yet.
 
     Raises `Corrupt` when it is cut or damaged, `TheirMistake` when a newer release wrote it.
     """
-    path = snapshot_path(seq)
+    path = path or snapshot_path(seq)
     with translated(disk, "reading a snapshot", path):
         size = disk.size("snapshot:size", path)
         last = disk.read_part("snapshot:end", path, max(size - snapshot.END_BYTES, 0), snapshot.END_BYTES)
@@ -209,6 +209,38 @@ class Checkpoint:
             file.flush("snapshot:flush")
         finally:
             file.close("snapshot:close")
+
+
+def receive(disk: Disk, seq: int, parts: Iterable[bytes]) -> None:
+    """Write a snapshot that came from another server, as the base of a folder that has none of its own yet.
+
+    Raises `Refused` (`store.not_empty`) when the folder holds a journal or a snapshot, `Corrupt` when what came is not
+    a whole snapshot as of `seq`; nothing of it is left then.
+    """
+    with translated(disk, "receiving a snapshot", FOLDER):
+        for folder in (FOLDER, journal.FOLDER):
+            disk.make_folder("receive:make", folder)
+            if any(
+                seq_of(name) or journal.first_seq_of(name) for name in disk.listing("receive:listing", folder)
+            ):
+                raise Refused(
+                    "store.not_empty",
+                    f"{folder} holds records of its own; move the folder aside before another server's take its place.",
+                )
+        path = snapshot_path(seq)
+        file = disk.open_append("receive:open", path + PART)
+        file.close("receive:close")
+        disk.truncate("receive:clear", path + PART, 0)
+        file = disk.open_append("receive:open", path + PART)
+        try:
+            for part in parts:
+                file.append("receive:append", part)
+            file.flush("receive:flush")
+        finally:
+            file.close("receive:close")
+        load(disk, seq, path + PART)
+        disk.rename("receive:rename", path + PART, path)
+        disk.flush_folder("receive:folder", FOLDER)
 
 
 def prune(disk: Disk, good: list[int]) -> None:
