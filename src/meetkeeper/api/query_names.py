@@ -6,14 +6,15 @@ from litestar.params import HeaderParameter, QueryParameter
 from meetkeeper.api.problems import FieldError, Invalid
 from meetkeeper.api.validation import did_you_mean, nearest
 
-_known: dict[int, dict[str, str]] = {}
+_known: dict[object, dict[str, str]] = {}
+"""By the function behind the handler: the framework hands out copies of the handler itself."""
 
 
 def query_names(handler: BaseRouteHandler) -> dict[str, str]:
     """What the handler calls its query and header parameters → what callers call them."""
-    names = _known.get(id(handler))
+    names = _known.get(handler.fn)
     if names is None:
-        names = _known[id(handler)] = {}
+        names = _known[handler.fn] = {}
         for place, field in handler.parsed_fn_signature.parameters.items():
             kwarg = field.kwarg_definition
             if isinstance(kwarg, QueryParameter | HeaderParameter):

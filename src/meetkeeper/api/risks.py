@@ -229,5 +229,5 @@ def _subject(subject: str, *, private: bool) -> str:
     return "Private meeting" if private else subject
 
 
-def _now(level: Level, kind: str, about: str, text: str, do: str, room: str = "") -> Risk:
+def _now(level: Level, kind: str, about: str, text: str, do: str, *, room: str = "") -> Risk:
     return Risk(level=level, kind=kind, about=about, at=None, room=room, subject="", text=text, do=do)

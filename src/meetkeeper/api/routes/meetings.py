@@ -68,6 +68,7 @@ async def book_meeting(
 @get("/", summary="List meetings", operation_id="listMeetings", responses=refusals(*READS))
 async def list_meetings(
     desk: AtDesk,
+    *,
     from_: From = None,
     until: Until = None,
     room: Annotated[str | None, QueryParameter(description="A room's id", max_length=63)] = None,
