@@ -1,10 +1,10 @@
 """The life of an effect: done once, tried again with growing pauses, parked with a reason, never forgotten."""
 
 from meetkeeper.core.commands import Amend, Cancel, Resend
-from meetkeeper.core.effects import Announce, EnsureVmr
-from meetkeeper.core.events import Done
-from meetkeeper.core.words import Step
-from tests.core.keeper_kit import HOUR_S, NOW_S, Keeper, effects_of
+from meetkeeper.core.effects import Announce, EnsureVmr, WriteItem
+from meetkeeper.core.events import Done, Taken
+from meetkeeper.core.words import RoomId, Step, Uid
+from tests.core.keeper_kit import HOUR_S, KIM, NOW_S, OLGA, PER, Keeper, effects_of
 
 
 def test_resending_waits_for_the_bridge() -> None:
@@ -48,3 +48,40 @@ def test_a_change_is_told_behind_a_door_from_a_lost_history() -> None:
     [row] = [row for row in keeper.open_effects(EnsureVmr) if row.key.endswith("/new")]
     keeper.report(row.key, Done("found", adopted_from="a lost history"))
     assert {mail.revision for mail in keeper.told()} == {2}
+
+
+def test_who_comes_back_behind_a_known_door_is_told_at_once() -> None:
+    """A cancelled meeting that is booked again waits for no bridge: people know its door, and it stays."""
+    keeper = Keeper()
+    meeting = keeper.book(uid=Uid("again"))
+    door = keeper.vmr(meeting)
+    keeper.told()
+    keeper.do(Cancel(id=meeting))
+    keeper.told()
+    keeper.book(uid=Uid("again"), invitees=(KIM,))
+    assert [row.key for row in keeper.open_effects(Announce)] == [f"announce/{meeting}/3"]
+    [row] = keeper.open_effects(EnsureVmr)
+    keeper.report(row.key, Taken("a stranger's room"))
+    assert keeper.vmr(meeting) == door
+    assert {(mail.to, mail.method) for mail in keeper.told()} == {
+        (OLGA.email, "REQUEST"),
+        (KIM.email, "REQUEST"),
+        (PER.email, "CANCEL"),
+    }
+
+
+def test_a_taken_alias_is_passed_over_before_anyone_is_told() -> None:
+    """When a stranger holds the alias, the next derived one is asked for, shown in the calendars, and told."""
+    keeper = Keeper()
+    meeting = keeper.book(rooms=(RoomId("shown"),))
+    first = keeper.vmr(meeting)
+    for row in keeper.open_effects(WriteItem):
+        keeper.report(row.key, Done("written"))
+    [row] = keeper.open_effects(EnsureVmr)
+    keeper.report(row.key, Taken("a stranger's room"))
+    second = keeper.vmr(meeting)
+    assert (second.attempt, second.alias == first.alias) == (1, False)
+    assert [row.key.split("/")[1] for row in keeper.open_effects(EnsureVmr)] == [second.alias]
+    assert len(keeper.open_effects(WriteItem)) == 1
+    assert len(keeper.told()) == 2
+    assert list(keeper.state.by_alias) == [second.alias]

@@ -8,6 +8,7 @@ from meetkeeper.core.effects import Announce, EnsureVmr, RetireVmr
 from meetkeeper.core.errors import Refused, TheirMistake
 from meetkeeper.core.state import State
 from meetkeeper.core.words import MeetingId, RoomId, Step, Uid
+from meetkeeper.core.zones import wall_of
 from tests.core.keeper_kit import HOUR_S, KIM, NOW_S, OLGA, PER, Keeper, configured, effects_of, shown
 
 DAY_S = 86_400
@@ -229,3 +230,48 @@ def test_a_series_does_not_overlap_itself() -> None:
     keeper = Keeper()
     with pytest.raises(TheirMistake, match="overlap each other"):
         keeper.book(uid=Uid("long"), end_s=START_S + DAY_S + 60, recurrence="FREQ=DAILY;COUNT=3")
+
+
+def test_a_series_without_a_door_is_told_as_a_whole() -> None:
+    """Booked without a VMR, a series is announced, changed and cancelled for everybody as one thing."""
+    keeper = Keeper()
+    first = keeper.book(uid=Uid("plain"), recurrence="FREQ=DAILY;COUNT=3", vmr=False)
+    assert {(mail.method, mail.series) for mail in keeper.told()} == {("REQUEST", Uid("plain"))}
+    keeper.do(Amend(id=first, subject="Another review"))
+    assert {(mail.method, mail.revision) for mail in keeper.told()} == {("REQUEST", 2)}
+    keeper.do(Cancel(id=first, whole_series=True))
+    assert {(mail.method, mail.revision) for mail in keeper.told()} == {("CANCEL", 3)}
+
+
+def test_no_door_is_made_that_nobody_asked_for() -> None:
+    """A series booked without a VMR has none, also where each occurrence would have one of its own."""
+    keeper = Keeper(configured(vmr=VmrConfig(each_occurrence=True)))
+    first = keeper.book(uid=Uid("plain"), recurrence="FREQ=DAILY;COUNT=3", vmr=False)
+    assert keeper.meeting(first).vmr is None
+
+
+def test_an_edit_in_a_calendar_leaves_doors_and_owner_as_they_are() -> None:
+    """A person who moves a booked series in its room's calendar changes its time, not whose it is, nor its doors."""
+    keeper = Keeper(configured(vmr=VmrConfig(each_occurrence=True)))
+    first = keeper.book(uid=Uid("daily"), rooms=(RoomId("shown"),), recurrence="FREQ=DAILY;COUNT=3")
+    keeper.told()
+    later = wall_of(START_S + HOUR_S)
+    keeper.show(shown("daily", rrule="FREQ=DAILY;COUNT=3", start=later, sequence=9))
+    ahead = [one for one in occurrences(keeper.state, "daily") if keeper.step_of(one) is not Step.CANCELLED]
+    assert keeper.step_of(first) is Step.CANCELLED
+    assert {keeper.meeting(one).origin for one in ahead} == {"api"}
+    assert len({keeper.vmr(one).alias for one in ahead}) == 3
+    series = keeper.state.one_series(Uid("daily"))
+    assert series is not None
+    assert series.own_vmrs
+
+
+def test_a_series_does_not_begin_where_the_wall_shows_a_time_twice() -> None:
+    """An hour that a zone's wall shows twice can only be the first of the two in a series: the second is refused."""
+    twice_s = 1_824_944_820
+    keeper = Keeper(now_s=twice_s - HOUR_S)
+    with pytest.raises(TheirMistake, match="occurs twice"):
+        keeper.book(
+            start_s=twice_s, end_s=twice_s + 60, time_zone="Europe/Oslo", recurrence="FREQ=DAILY;COUNT=3"
+        )
+    keeper.book(start_s=twice_s, end_s=twice_s + 60, time_zone="UTC", recurrence="FREQ=DAILY;COUNT=3")

@@ -158,13 +158,7 @@ def _as_booked(state: State, findings: tuple[MeetingFinding, ...]) -> tuple[Meet
                     )
                     kept_findings.append(msgspec.structs.replace(finding, after=after, fields=fields))
             case Vanished():
-                writing = any(
-                    isinstance(row.effect, WriteItem)
-                    and (row.effect.meeting == finding.meeting.id or row.effect.series == finding.meeting.uid)
-                    for row in state.outbox.values()
-                )
-                if not writing:
-                    kept_findings.append(finding)
+                kept_findings.append(finding)
             case New():
                 if finding.revived is None:
                     kept_findings.append(finding)

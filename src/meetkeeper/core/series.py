@@ -5,7 +5,7 @@ their own. A change to one occurrence is an override in the item, so that rollin
 room's calendar and telling the invitees all start from one truth.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -47,6 +47,7 @@ from meetkeeper.core.words import (
     Uid,
     Vmr,
 )
+from meetkeeper.core.zones import to_instant, to_wall, wall_of, wall_s
 
 
 def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tuple[RoomId, ...]) -> MeetingId:
@@ -235,7 +236,13 @@ def _taken_by(state: State, draft: Draft, meeting: Meeting) -> MeetingId | None:
 
 
 def _item_of(command: Book, uid: Uid, zone: ZoneInfo) -> CalendarItem:
-    start = datetime.fromtimestamp(command.start_s, zone).replace(tzinfo=None)
+    start = wall_of(to_wall(command.start_s, zone))
+    if to_instant(wall_s(start), zone) != command.start_s:
+        raise TheirMistake(
+            "start",
+            f"{start:%Y-%m-%d %H:%M} occurs twice in {command.time_zone}, and a series can only begin at the first of "
+            "the two. Choose another start, or another time zone.",
+        )
     master = Entry(
         start=start,
         duration_s=command.end_s - command.start_s,
@@ -315,15 +322,17 @@ def _keep_item(state: State, draft: Draft, old: Series, item: CalendarItem) -> N
 
 def _original_wall(meeting: Meeting, zone: str) -> datetime:
     original_s = meeting.start_s if meeting.original_start_s is None else meeting.original_start_s
-    return datetime.fromtimestamp(original_s, UTC).astimezone(ZoneInfo(zone)).replace(tzinfo=None)
+    return wall_of(to_wall(original_s, ZoneInfo(zone)))
 
 
 def _with_override(item: CalendarItem, meeting: Meeting, zone: str) -> CalendarItem:
     recurrence_id = _original_wall(meeting, zone)
+    start = to_wall(meeting.start_s, ZoneInfo(zone))
+    twice = to_instant(start, ZoneInfo(zone)) != meeting.start_s
     override = Entry(
-        start=datetime.fromtimestamp(meeting.start_s, ZoneInfo(zone)).replace(tzinfo=None),
+        start=wall_of(meeting.start_s if twice else start),
         duration_s=meeting.end_s - meeting.start_s,
-        zone=zone,
+        zone="UTC" if twice else zone,
         subject=meeting.subject,
         description=meeting.description,
         organizer=meeting.organizer,
