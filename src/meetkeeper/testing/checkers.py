@@ -14,6 +14,7 @@ from meetkeeper.core.changes import (
     CookieKept,
     EffectMoved,
     ItemForgotten,
+    ItemKept,
     MeetingForgotten,
     MeetingKept,
     MeetingStepped,
@@ -183,7 +184,10 @@ class KeptThenSpoken:
 
 
 class NoDoubleBooking:
-    """A request by API never puts two meetings into one room at once; nor does a series that rolls on."""
+    """A request by API never puts two meetings into one room at once; nor does a series that rolls on.
+
+    What a person does in a calendar is theirs to do, also to the copy of a meeting that was booked by API.
+    """
 
     def __init__(self) -> None:
         self._known: set[MeetingId] = set()
@@ -195,6 +199,7 @@ class NoDoubleBooking:
     def on_decided(self, happening: seen.Decided) -> None:
         """Look at every meeting the plan puts somewhere."""
         asked = isinstance(happening.event, Book | Amend)
+        settled = {change.uid for change in happening.plan.changes if type(change) is ItemKept}
         for change in happening.plan.changes:
             if type(change) is not MeetingKept:
                 continue
@@ -202,7 +207,9 @@ class NoDoubleBooking:
             self._known.add(change.id)
             if change.step not in OPEN_STEPS:
                 continue
-            if asked or (fresh and _decode_meeting(change.body).origin == "api"):
+            meeting = _decode_meeting(change.body)
+            rolled = fresh and meeting.origin == "api" and meeting.uid not in settled
+            if asked or rolled:
                 self._look(happening.state, change)
 
     def _look(self, state: State, change: MeetingKept) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from meetkeeper.core.effects import Phase, RetireVmr, WriteItem
+from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr, WriteItem
 from meetkeeper.core.keeping import is_written
 from meetkeeper.core.state import Kept, State, Status
 from meetkeeper.core.vmr import marker_lineage
@@ -122,7 +122,12 @@ def _copies_are_bookings(scene: Scene) -> None:
 
 def _bridges_hold_what_is_needed(scene: Scene) -> None:
     state = scene.state
-    parked = {key.split("/")[1] for key, row in state.outbox.items() if row.status is Status.PARKED}
+    parked = {
+        row.effect.alias
+        for row in state.outbox.values()
+        if isinstance(row.effect, EnsureVmr)
+        and (row.status is Status.PARKED or row.again_at_s > scene.now_s - JUST_NOW_S)
+    }
     for name, bridge in scene.bridges.items():
         fake = bridge.fake
         needed: set[str] = set()

@@ -320,7 +320,7 @@ class Editors:
             start_s = instant(start, thing.zone)
             key = None if thing.rule is None else instant(wall, thing.zone)
             end_s = start_s + entry.duration_s
-            if end_s > from_s and (thing.rule is None or start_s < until_s):
+            if end_s > from_s and (key is None or min(key, start_s) < until_s):
                 subject = "Private meeting" if entry.private else entry.subject
                 found[key] = Expected(start_s, end_s, subject, rooms)
         return found
@@ -360,7 +360,7 @@ class Editors:
     def _wall(self, zone: str) -> datetime:
         start_s = self.now_s() + self.dice.uniform(-2, 25) * 60 * self.pace
         start_s -= start_s % 60
-        return datetime.fromtimestamp(start_s, ZoneInfo(zone)).replace(tzinfo=None)
+        return datetime.fromtimestamp(start_s, ZoneInfo(zone)).replace(tzinfo=None, fold=0)
 
     def _length_s(self) -> int:
         return int(self.dice.choice((60, 120, 300, 600, 1_200)) * self.pace)

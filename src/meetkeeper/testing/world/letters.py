@@ -1,13 +1,18 @@
 """Judges of mails: each once under its Message-ID, and in the end everybody knows what is so (P4, P5)."""
 
+import msgspec
+from msgspec import Struct
+
 from meetkeeper.core.changes import EffectMoved, MeetingKept
 from meetkeeper.core.commands import Resend
 from meetkeeper.core.effects import SendMail
 from meetkeeper.core.events import Done, EffectReported
 from meetkeeper.core.state import Series, State, Status
-from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step
+from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, MeetingId, Step
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.happenings import Violation, unit_of
+
+_decode_meeting = msgspec.json.Decoder(Meeting).decode
 
 
 class MailOnce:
@@ -70,52 +75,63 @@ class MailOnce:
             raise Violation(f"{key} was handed over {count} times")
 
 
-class Told:
-    """What one person heard last about one meeting or series."""
+class Heard(Struct, frozen=True):
+    """What one person was told once. `unit` is the meeting's id or the series' UID, as in the effect."""
 
-    __slots__ = ("method", "revision")
-
-    def __init__(self, method: str, revision: int) -> None:
-        self.method, self.revision = method, revision
+    method: str
+    revision: int
+    unit: str
 
 
 class ToldFinal:
-    """In the end everybody concerned was told the final revision, or its mail is parked with a reason."""
+    """In the end everybody concerned was told the final revision, or its mail is parked with a reason.
+
+    People are told by UID: a series that goes on as a single meeting, or the other way, is one thing to them. An
+    occurrence with a VMR of its own is a thing of its own.
+    """
 
     def __init__(self) -> None:
-        self._heard: dict[tuple[str, str], list[Told]] = {}
+        self._heard: dict[str, dict[str, list[Heard]]] = {}
         self._adopted: dict[str, int] = {}
-        self._replaced: set[str] = set()
+        self._known: dict[str, tuple[int, set[str]]] = {}
 
     def on_posted(self, happening: seen.Posted) -> None:
         """Somebody hears something."""
         if happening.accepted:
             effect = happening.effect
-            unit = unit_of(happening.meeting, happening.series)
-            self._heard.setdefault((unit, effect.to), []).append(Told(effect.method, effect.revision))
+            heard = Heard(effect.method, effect.revision, unit_of(happening.meeting, happening.series))
+            thing = self._heard.setdefault(_thing_of(happening.meeting, happening.series), {})
+            thing.setdefault(effect.to, []).append(heard)
 
     def on_lost(self, happening: seen.Lost) -> None:
         """Revisions begin anew; what was heard before is judged by `Adopted`."""
         self._heard.clear()
+        self._known.clear()
 
     def on_decided(self, happening: seen.Decided) -> None:
-        """A VMR that stood there from a lost history counts as told; what goes on as another kind is told no more."""
+        """A VMR that stood there from a lost history counts as told; a meeting moved into the past tells nobody."""
         state = happening.state
-        for change in happening.plan.changes:
-            if type(change) is MeetingKept and change.step in OPEN_STEPS:
-                self._replaced.discard(change.id)
         for note in happening.plan.notes:
-            if note.code == "meeting.replaced":
-                self._replaced.add(note.about)
             if note.code == "vmr.adopted":
                 alias = Alias(note.about)
                 uid = state.series_by_alias.get(alias)
-                series = None if uid is None else state.one_series(uid)
                 meeting_id = state.by_alias.get(alias)
-                meeting = None if meeting_id is None else state.meeting(meeting_id)
-                told = series or meeting
+                told = (
+                    state.one_series(uid) if uid is not None else state.meeting(meeting_id or MeetingId(""))
+                )
                 if told is not None:
-                    self._adopted[unit_of(meeting if series is None else None, series)] = told.revision
+                    self._adopted[uid or meeting_id or ""] = told.revision
+        for change in happening.plan.changes:
+            if type(change) is MeetingKept:
+                self._note_quiet(_decode_meeting(change.body))
+
+    def _note_quiet(self, meeting: Meeting) -> None:
+        people = _people_of(meeting)
+        revision, before = self._known.get(meeting.id, (0, people))
+        if revision == meeting.revision:
+            for to in before - people:
+                self._heard.get(_thing_of(meeting, None), {}).pop(to, None)
+        self._known[meeting.id] = meeting.revision, people
 
     def on_ended(self, happening: seen.Ended) -> None:
         """Ask everybody."""
@@ -124,52 +140,58 @@ class ToldFinal:
             return
         for row in state.meetings.values():
             meeting = state.decode(row)
-            in_series = row.series is not None and (row.alias is None or row.alias in state.series_by_alias)
-            if row.id in self._replaced:
-                continue
-            if not in_series and (meeting.vmr is not None or meeting.origin == "api"):
-                self._ask(state, meeting, None, over=row.step is Step.CANCELLED)
+            if row.series is None:
+                series = state.one_series(meeting.uid)
+                if row.step in OPEN_STEPS or series is None or series.over:
+                    self._ask(state, meeting, over=row.step is Step.CANCELLED)
+            elif row.numeric_id is not None and row.alias not in state.series_by_alias:
+                self._ask(state, meeting, over=row.step is Step.CANCELLED)
         for uid in state.series:
-            series = state.one_series(uid)
-            told = series is not None and (
-                series.vmr is not None or (series.origin == "api" and not series.own_vmrs)
-            )
-            if series is not None and told:
-                self._ask(state, None, series, over=series.over)
+            one = state.one_series(uid)
+            if one is not None and not one.own_vmrs:
+                self._ask(state, one, over=one.over)
 
-    def _ask(self, state: State, meeting: Meeting | None, series: Series | None, *, over: bool) -> None:
-        told: Meeting | Series | None = meeting or series
-        assert told is not None
-        unit = unit_of(meeting, series)
+    def _ask(self, state: State, told: Meeting | Series, *, over: bool) -> None:
+        if told.vmr is None and told.origin != "api":
+            return
         if told.vmr is not None and f"vmr/{told.vmr.alias}/booked/new" in state.outbox:
             return
+        meeting, series = (told, None) if isinstance(told, Meeting) else (None, told)
+        unit = unit_of(meeting, series)
+        heard = self._heard.get(_thing_of(meeting, series), {})
+        if over and all(of != unit for of in (one.unit for some in heard.values() for one in some[-1:])):
+            return
         rooms = {room.email.lower() for room in state.rooms.values() if room.email}
-        people = {person.email.lower() for person in (told.organizer, *told.invitees) if person.email} - rooms
-        heard = {to: all_told for (of, to), all_told in self._heard.items() if of == unit}
+        people = _people_of(told) - rooms
         held = {
             (row.effect.to, row.effect.method)
             for row in state.outbox.values()
             if isinstance(row.effect, SendMail) and unit in (row.effect.meeting, row.effect.series)
         }
         for to in sorted({*people, *heard}):
-            last = heard[to][-1] if to in heard else None
             wanted = "REQUEST" if to in people and not over else "CANCEL"
-            if (to, wanted) in held or self._is_content(unit, told.revision, wanted, heard.get(to)):
+            if (to, wanted) in held or self._is_content(unit, told.revision, wanted, heard.get(to, [])):
                 continue
-            word = "nothing" if last is None else f"{last.method} {last.revision}"
-            raise Violation(f"{to} heard {word} of {unit}, which is at revision {told.revision}: {wanted}")
+            last = f"{heard[to][-1]}" if to in heard else "nothing"
+            raise Violation(f"{to} heard {last} of {unit}, which is at revision {told.revision}: {wanted}")
 
-    def _is_content(self, unit: str, revision: int, wanted: str, heard: list[Told] | None) -> bool:
+    def _is_content(self, unit: str, revision: int, wanted: str, heard: list[Heard]) -> bool:
         if wanted == "REQUEST":
-            if self._adopted.get(unit) == revision:
-                return True
-            return heard is not None and any(
-                told.method == "REQUEST" and told.revision == revision for told in heard
-            )
-        if heard is None or heard[-1].method == "CANCEL":
-            return True
+            return self._adopted.get(unit) == revision or Heard(wanted, revision, unit) in heard
         # Told at this very revision: it was over before it was gone.
-        return heard[-1].revision == revision
+        return not heard or heard[-1].method == "CANCEL" or heard[-1].revision == revision
+
+
+def _thing_of(meeting: Meeting | None, series: Series | None) -> str:
+    """What it is to people: a UID, or an occurrence by itself."""
+    if series is not None:
+        return series.uid
+    assert meeting is not None
+    return meeting.uid if meeting.original_start_s is None else meeting.id
+
+
+def _people_of(told: Meeting | Series) -> set[str]:
+    return {person.email.lower() for person in (told.organizer, *told.invitees) if person.email}
 
 
 class Adopted:
