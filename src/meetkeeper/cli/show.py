@@ -36,11 +36,13 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def clock(text: str | None, *, day: bool = False) -> str:
-    """An ISO time as HH:MM, with `day` as the date too; "" for none."""
+    """An ISO time as HH:MM, with `day` as the date too (and the year when it is not this one); "" for none."""
     if not text:
         return ""
     at = datetime.fromisoformat(text)
-    return at.strftime("%a %d %b %H:%M" if day else "%H:%M")
+    if not day:
+        return at.strftime("%H:%M")
+    return at.strftime("%a %d %b %H:%M" if at.year == datetime.now(at.tzinfo).year else "%a %d %b %Y %H:%M")
 
 
 def second(text: str | None) -> str:
