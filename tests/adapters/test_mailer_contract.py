@@ -9,7 +9,7 @@ import pytest
 import trustme
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from meetkeeper.app.mail_sink import MailSink
+from meetkeeper.app.demo.mail_sink import MailSink
 from meetkeeper.core.configuration import MailConfig
 from meetkeeper.mail.smtp import Patience, SmtpMailer
 from meetkeeper.ports.mailer import Mailer

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import trustme
 
-from meetkeeper.app.mail_sink import MailSink
+from meetkeeper.app.demo.mail_sink import MailSink
 from meetkeeper.core.configuration import MailConfig
 from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused, Unavailable
 from meetkeeper.mail.smtp import Patience, SmtpMailer

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from meetkeeper.app.demo_parts import free_port
+from meetkeeper.app.demo.parts import free_port
 from meetkeeper.app.home import Home, NodeConfig, init
 from meetkeeper.core.configuration import ClusterConfig, Config, LinkBridge, RoomConfig
 

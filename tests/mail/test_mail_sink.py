@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from meetkeeper.app.mail_sink import INDEX, MailSink
+from meetkeeper.app.demo.mail_sink import INDEX, MailSink
 from meetkeeper.core.configuration import MailConfig
 from meetkeeper.mail.compose import compose
 from meetkeeper.mail.smtp import SmtpMailer

@@ -125,8 +125,8 @@ def check_command(home: Path, as_json: bool) -> None:  # noqa: FBT001 - click ha
 @click.option("--port", default=8080, show_default=True, help="Port of the web page; 0: any free one.")
 def demo_command(checking: bool, as_json: bool, folder: Path | None, port: int) -> None:  # noqa: FBT001 - click
     """A whole meeting server on this machine: three rooms on a real CalDAV server, mail, a bridge, a web page."""
-    from meetkeeper.app import demo, demo_check
+    from meetkeeper.app.demo import check, show
 
     if checking:
-        sys.exit(demo_check.run(folder, as_json=as_json))
-    sys.exit(demo.run(folder, port=port))
+        sys.exit(check.run(folder, as_json=as_json))
+    sys.exit(show.run(folder, port=port))

@@ -1,9 +1,10 @@
 """What the demonstration saw, as numbers: from the API, the mails that arrived and the journal on disk."""
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from meetkeeper.app.demo_actors import GUESTS, ORGANIZER
+from meetkeeper.app.demo.actors import GUESTS, ORGANIZER
+from meetkeeper.app.demo.story import Story
 from meetkeeper.codec import record
 from meetkeeper.core.changes import EffectMoved, MeetingStepped
 from meetkeeper.core.effects import EnsureVmr, Phase, key_of
@@ -13,14 +14,11 @@ from meetkeeper.host.disk import RealDisk
 from meetkeeper.mail.mime import message_id
 from meetkeeper.store.database import Database
 
-if TYPE_CHECKING:
-    from meetkeeper.app.demo_check import Story
-
 LAG_MAX_S = 1.0
 """How late a door may open when the server is up."""
 
 
-def judge(story: "Story") -> dict[str, Any]:
+def judge(story: Story) -> dict[str, Any]:
     """Compare; whatever broke a promise is named in `broken`. The server must be down: its database is read."""
     database = Database.inspect(RealDisk(story.parts.home.path))
     state = database.state
@@ -116,7 +114,7 @@ def _has_door(meeting: Any, alias: str, pin: str) -> bool:
     )
 
 
-def _untold(story: "Story", copies: Counter[tuple[str, str]]) -> list[str]:
+def _untold(story: Story, copies: Counter[tuple[str, str]]) -> list[str]:
     """People who got no mail at all although they were invited to something."""
     reached = {recipient for _, recipient in copies}
     return [address for address in (ORGANIZER["email"], *GUESTS) if address not in reached]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from meetkeeper.app.demo_parts import ROOMS, Pace, Parts, clear
-from meetkeeper.app.mail_sink import MailSink
+from meetkeeper.app.demo.mail_sink import MailSink
+from meetkeeper.app.demo.parts import ROOMS, Pace, Parts, clear
 
 
 def run(folder: Path | None, *, port: int) -> int:

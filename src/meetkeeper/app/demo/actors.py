@@ -15,8 +15,8 @@ from urllib.error import HTTPError, URLError
 
 from msgspec import Struct
 
-from meetkeeper.app.demo_parts import Parts
-from meetkeeper.app.mail_sink import MailSink
+from meetkeeper.app.demo.mail_sink import MailSink
+from meetkeeper.app.demo.parts import Parts
 from meetkeeper.core.errors import Unavailable
 
 ORGANIZER = {"name": "Kari Nordmann", "email": "kari@demo.example"}
