@@ -447,7 +447,9 @@ class BrakeHolds:
     def _page(self, event: PageSeen, happening: seen.Decided) -> None:
         known = self._known.setdefault(event.room, {})
         known.update({item.href: item.uid for item in event.items})
-        for href in [item.href for item in event.items] + list(event.listing or ()):
+        shown = {item.uid for item in event.items}
+        seen_again = [href for href, uid in known.items() if uid in shown or href in (event.listing or ())]
+        for href in seen_again:
             self._held.pop((event.room, href), None)
         if event.listing is None:
             for href in event.gone:

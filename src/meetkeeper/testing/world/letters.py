@@ -3,16 +3,18 @@
 import msgspec
 from msgspec import Struct
 
-from meetkeeper.core.changes import EffectMoved, MeetingKept
+from meetkeeper.core.changes import EffectMoved, MeetingKept, SeriesKept
 from meetkeeper.core.commands import Resend
 from meetkeeper.core.effects import SendMail
 from meetkeeper.core.events import Done, EffectReported
+from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.state import Series, State, Status
 from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, MeetingId, Step
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.happenings import Violation, unit_of
 
 _decode_meeting = msgspec.json.Decoder(Meeting).decode
+_decode_series = msgspec.json.Decoder(Series).decode
 
 
 class MailOnce:
@@ -94,6 +96,8 @@ class ToldFinal:
         self._heard: dict[str, dict[str, list[Heard]]] = {}
         self._adopted: dict[str, int] = {}
         self._known: dict[str, tuple[int, set[str]]] = {}
+        self._ended: set[str] = set()
+        """Series that had no meeting left when they went: nobody is told."""
 
     def on_posted(self, happening: seen.Posted) -> None:
         """Somebody hears something."""
@@ -124,6 +128,16 @@ class ToldFinal:
         for change in happening.plan.changes:
             if type(change) is MeetingKept:
                 self._note_quiet(_decode_meeting(change.body))
+            elif type(change) is SeriesKept:
+                self._note_end(_decode_series(change.body))
+
+    def _note_end(self, series: Series) -> None:
+        revision, _ = self._known.get(series.uid, (0, None))
+        self._known[series.uid] = series.revision, set()
+        if series.over and series.revision == revision:
+            self._ended.add(series.uid)
+        else:
+            self._ended.discard(series.uid)
 
     def _note_quiet(self, meeting: Meeting) -> None:
         people = _people_of(meeting)
@@ -148,7 +162,7 @@ class ToldFinal:
                 self._ask(state, meeting, over=row.step is Step.CANCELLED)
         for uid in state.series:
             one = state.one_series(uid)
-            if one is not None and not one.own_vmrs:
+            if one is not None and not one.own_vmrs and uid not in self._ended:
                 self._ask(state, one, over=one.over)
 
     def _ask(self, state: State, told: Meeting | Series, *, over: bool) -> None:
@@ -159,16 +173,18 @@ class ToldFinal:
         meeting, series = (told, None) if isinstance(told, Meeting) else (None, told)
         unit = unit_of(meeting, series)
         heard = self._heard.get(_thing_of(meeting, series), {})
-        if over and all(of != unit for of in (one.unit for some in heard.values() for one in some[-1:])):
-            return
+        if over:
+            heard = {to: some for to, some in heard.items() if some[-1].unit == unit}
         rooms = {room.email.lower() for room in state.rooms.values() if room.email}
         people = _people_of(told) - rooms
+        of_uid = _thing_of(meeting, series) == told.uid
+        units = {told.uid, meeting_id(told.uid, None)} if of_uid else {unit}
         held = {
             (row.effect.to, row.effect.method)
             for row in state.outbox.values()
-            if isinstance(row.effect, SendMail) and unit in (row.effect.meeting, row.effect.series)
+            if isinstance(row.effect, SendMail) and units & {row.effect.meeting, row.effect.series}
         }
-        for to in sorted({*people, *heard}):
+        for to in sorted({*people, *heard} if not over else heard):
             wanted = "REQUEST" if to in people and not over else "CANCEL"
             if (to, wanted) in held or self._is_content(unit, told.revision, wanted, heard.get(to, [])):
                 continue
