@@ -10,6 +10,7 @@ recovery reads it back. Rules:
 """
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -29,6 +30,8 @@ PART = ".part"
 KEEP = 2
 READ_BYTES = 1024 * 1024
 """A file is read in parts that fit into the processor's cache."""
+SWITCH_S = 0.0005
+"""While a file is read ahead, the reading thread waits no longer than this for the decoding one."""
 _DIGITS = 19
 
 DUE_BYTES = 64 * 1024 * 1024
@@ -104,6 +107,7 @@ class _Reading:
         self._digest = hashlib.sha256()
         self._ahead: Queue[bytes | OSError | None] = Queue(maxsize=8)
         self._stop = Event()
+        self._interval_s = 0.0
         self._thread = (
             Thread(target=self._run, name="snapshot-reader", daemon=True) if size > READ_BYTES else None
         )
@@ -115,6 +119,8 @@ class _Reading:
 
     def __enter__(self) -> "_Reading":
         if self._thread is not None:
+            self._interval_s = sys.getswitchinterval()
+            sys.setswitchinterval(min(self._interval_s, SWITCH_S))
             self._thread.start()
         return self
 
@@ -125,6 +131,7 @@ class _Reading:
                 with suppress(Empty):
                     self._ahead.get_nowait()
                 self._thread.join(0.01)
+            sys.setswitchinterval(self._interval_s)
 
     def __iter__(self) -> Iterator[bytes]:
         if self._thread is None:
