@@ -52,8 +52,12 @@ async def test_files_are_served_with_their_kind_and_kept_by_mark(house: House) -
     style = await house.client.get(address("style.css"))
     assert style.headers["content-type"].startswith("text/css")
     assert "immutable" in style.headers["cache-control"]
-    plain = await house.client.get("/static/style.css")
+    assert style.headers["content-encoding"] == "gzip"
+    plain = await house.client.get("/static/style.css", headers={"accept-encoding": "identity"})
     assert plain.headers["cache-control"] == "no-cache"
+    assert plain.text == style.text
+    again = await house.client.get("/static/style.css", headers={"if-none-match": plain.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
     script = await house.client.get("/static/room/room.js")
     assert script.headers["content-type"].startswith("text/javascript")
     for path in ("/static/nope.css", "/static/../pages.py", "/static/%2e%2e/pages.py", "/static/"):

@@ -143,6 +143,8 @@ def one_line(text: str) -> str:
 
 def paragraphs(text: str) -> str:
     """Text of several lines without control characters."""
+    if text.isascii() and text.isprintable():
+        return text
     return _CONTROL.sub("", text).replace("\r\n", "\n")
 
 

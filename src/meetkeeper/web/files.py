@@ -1,5 +1,7 @@
 """Styles, scripts and pictures: read once from the package, served from memory, nothing from elsewhere."""
 
+import functools
+import gzip
 import hashlib
 import mimetypes
 from importlib.resources import files
@@ -13,6 +15,8 @@ from msgspec import Struct
 from meetkeeper.core.errors import NotFound
 from meetkeeper.web.grid import grid_css
 
+PACKED_BYTES_MIN = 1_024
+"""Smaller files are sent as they are."""
 FOREVER = "public, max-age=31536000, immutable"
 """For files whose address names their version or content."""
 _TYPES = {
@@ -71,5 +75,21 @@ async def serve_file(name: FromPath[str], request: Request[Any, Any, Any]) -> Re
     if file is None:
         raise NotFound("unknown-file", "There is no such file.")
     lasting = "vendor/" in name or request.scope["query_string"] == file.mark.encode()
-    headers = {"cache-control": FOREVER if lasting else "no-cache", "etag": f'"{file.mark}"'}
-    return Response(file.body, media_type=file.kind, headers=headers)
+    headers = {
+        "cache-control": FOREVER if lasting else "no-cache",
+        "etag": f'"{file.mark}"',
+        "vary": "accept-encoding",
+    }
+    if request.headers.get("if-none-match") == headers["etag"]:
+        return Response(b"", status_code=304, headers=headers)
+    if "gzip" not in request.headers.get("accept-encoding", "") or len(file.body) < PACKED_BYTES_MIN:
+        return Response(file.body, media_type=file.kind, headers=headers)
+    return Response(
+        _packed(name.lstrip("/")), media_type=file.kind, headers=headers | {"content-encoding": "gzip"}
+    )
+
+
+@functools.cache
+def _packed(name: str) -> bytes:
+    """A file's bytes, packed when somebody first asks for them."""
+    return gzip.compress(FILES[name].body, mtime=0)
