@@ -180,6 +180,28 @@ def test_a_failed_snapshot_costs_the_snapshot_alone() -> None:
     assert len(disk.listing("t:list", checkpoint.FOLDER)) == 1
 
 
+def test_a_snapshot_is_due_until_it_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot that failed is as due as before, one that succeeded is due again when the journal has grown."""
+    monkeypatch.setattr(checkpoint, "DUE_BYTES", 1_000)
+    monkeypatch.setattr(checkpoint, "DUE_FRAMES", 5)
+    disk = CrashDisk()
+    database = founded(disk)
+    assert database.checkpoint_due
+    disk.fail("snapshot:flush", errno.EIO)
+    with pytest.raises(Unavailable):
+        database.checkpoint()
+    disk.heal()
+    assert database.checkpoint_due
+    database.checkpoint()
+    assert not database.checkpoint_due
+    for plan in meetings(50, 56):
+        database.commit(plan)
+    assert database.checkpoint_due
+    database.flush_now()
+    database.close()
+    assert Database.open(disk, SMALL).checkpoint_due
+
+
 def test_a_folder_is_used_by_one_server() -> None:
     """A second server is refused and told who is there; after closing, and after a failed opening, it may."""
     disk = CrashDisk()

@@ -17,6 +17,8 @@ from itertools import pairwise
 from queue import Empty, Queue
 from threading import Event, Thread
 
+from msgspec import Struct
+
 from meetkeeper.codec import snapshot
 from meetkeeper.codec.snapshot import Image, Loaded
 from meetkeeper.core.errors import Corrupt, Refused
@@ -169,6 +171,13 @@ class _Reading:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
+class Extent(Struct):
+    """How much journal has been written since the server started, or stood there when it did."""
+
+    bytes: int = 0
+    frames: int = 0
+
+
 class Checkpoint:
     """A snapshot on its way: the picture is taken, `write` brings it to disk."""
 
@@ -180,6 +189,7 @@ class Checkpoint:
         self._wait_kept = wait_kept
         self.seq = picture.position.seq
         self.bytes = 0
+        self.covers = Extent()
 
     def write(self) -> list[int]:
         """Write the snapshot, then remove what two newer snapshots make needless; the seqs of the good ones.

@@ -22,7 +22,7 @@ from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, promises, recovery
-from meetkeeper.store.checkpoint import Checkpoint
+from meetkeeper.store.checkpoint import Checkpoint, Extent
 from meetkeeper.store.journal import Batch, Journal
 from meetkeeper.store.trouble import damaged, translated
 
@@ -61,7 +61,8 @@ class Database:
             self._journal.resume(found.last.first_seq, found.last_size)
         self._kept_moved = Condition()
         self._good = [found.snapshot_seq] if found.snapshot_seq else []
-        self._since_bytes, self._since_frames = found.since_bytes, found.since_frames
+        self._written = Extent(found.since_bytes, found.since_frames)
+        self._covered = Extent()
         self._snapshot_bytes = found.snapshot_bytes
 
     # --- opening -----------------------------------------------------------------------------------------------------
@@ -174,8 +175,8 @@ class Database:
                 )
         self._journal.append(made)
         self.position = made.position
-        self._since_bytes += len(made.line)
-        self._since_frames += 1
+        self._written.bytes += len(made.line)
+        self._written.frames += 1
         return made.position
 
     # --- flushing side -----------------------------------------------------------------------------------------------
@@ -212,20 +213,25 @@ class Database:
 
     @property
     def checkpoint_due(self) -> bool:
-        """True when a snapshot would pay."""
-        return checkpoint.is_due(self._since_bytes, self._since_frames, self._snapshot_bytes)
+        """True when a snapshot would pay; it stays true until one has been finished."""
+        written, covered = self._written, self._covered
+        return checkpoint.is_due(
+            written.bytes - covered.bytes, written.frames - covered.frames, self._snapshot_bytes
+        )
 
     def begin_checkpoint(self) -> Checkpoint:
         """Take the picture, in the deciding thread; `finish_checkpoint` writes it, from any thread, one at a time."""
-        self._since_bytes = self._since_frames = 0
         self._journal.begin_segment_at(self.position.seq + 1)
         picture = snapshot.image(self.state, self.position)
-        return Checkpoint(self._disk, picture, self._good, self._wait_kept)
+        begun = Checkpoint(self._disk, picture, self._good, self._wait_kept)
+        begun.covers = Extent(self._written.bytes, self._written.frames)
+        return begun
 
     def finish_checkpoint(self, begun: Checkpoint) -> None:
         """Write the snapshot, remove what it makes needless. Raises `Unavailable` or `Refused`: nothing is lost."""
         self._good = begun.write()
         self._snapshot_bytes = begun.bytes
+        self._covered = begun.covers
 
     def checkpoint(self) -> None:
         """For those who wait: flush, take the picture, write it."""
