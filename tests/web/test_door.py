@@ -146,6 +146,32 @@ async def test_too_many_wrong_pins_are_slowed_down(house: House) -> None:
     assert (await enter(house, alias, pin)).status_code == 303
 
 
+async def test_a_crowd_gets_in_at_once(house: House) -> None:
+    """Three hundred invitees with the right PIN come in the same minute, from one address or from many."""
+    told = await booked(house)
+    house.engine.at(START_S + 1)
+    for number in range(300):
+        address = "192.0.2.1" if number % 2 else f"192.0.2.{number % 250}"
+        answer = await enter(house, told["vmr"]["alias"], told["vmr"]["pin"], **{"x-forwarded-for": address})
+        assert answer.status_code == 303, number
+
+
+async def test_guessing_from_many_addresses_is_slowed_down_too(house: House) -> None:
+    """However many addresses take part, one alias bears no more than 200 wrong PINs a minute."""
+    told = await booked(house)
+    house.engine.at(START_S + 1)
+    codes = [
+        (
+            await enter(
+                house, told["vmr"]["alias"], "000000", **{"x-forwarded-for": f"10.0.{n // 250}.{n % 250}"}
+            )
+        ).status_code
+        for n in range(210)
+    ]
+    assert codes[:200] == [403] * 200
+    assert codes[200:] == [429] * 10
+
+
 @pytest.mark.parametrize("pin", ["", " ", "１２３４５６", "9" * 5_000, "x\x00y", "' or 1=1"])
 async def test_any_text_for_a_pin_is_just_wrong(house: House, pin: str) -> None:
     """Whatever is typed, the page says that the PIN is wrong."""

@@ -23,6 +23,12 @@ class Attempts:
             self._left.popitem(last=False)
         return None if allowed else (1.0 - left) * self._per_s / burst
 
+    def give_back(self, key: object) -> None:
+        """One try was right after all: it does not count."""
+        known = self._left.get(key)
+        if known is not None:
+            self._left[key] = (known[0] + 1.0, known[1])
+
     def forgive(self, key: object) -> None:
         """The last try was right after all: everything is given back."""
         self._left.pop(key, None)

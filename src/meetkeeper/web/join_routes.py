@@ -26,7 +26,7 @@ from meetkeeper.web.pages import clock, day_and_clock, origin_of, page, page_hea
 JOIN_COOKIE = "meetkeeper_join"
 OPEN = {"door": "open"}
 EVERYBODY_FACTOR = 20
-"""All addresses together may try one alias this many times as often as one address: a crowd gets in, a botnet not."""
+"""All addresses together may be wrong about one alias this many times as often as one address."""
 _ALIAS = re.compile(r"[a-z0-9-]{4,64}")
 AtDesk = NamedDependency[Desk]
 
@@ -90,6 +90,7 @@ async def try_pin(desk: AtDesk, request: AnyRequest, alias: FromPath[str]) -> Re
             desk, found, wrong="This PIN is wrong. Look into your invitation.", status=403
         )
     desk.joins.forgive((alias, address))
+    desk.joins.give_back((alias,))
     word = desk.sessions.pass_for(_scope(found), found.meeting.end_s)
     answer = _see_other(f"/join/{alias}/room")
     answer.headers["set-cookie"] = set_cookie(
