@@ -1,9 +1,15 @@
 """What calendars show, carried over: one door through every change of kind, everybody told once and what is so."""
 
-from meetkeeper.core.configuration import VmrConfig
-from meetkeeper.core.effects import Announce, RetireVmr
-from meetkeeper.core.words import Step, Uid
-from tests.core.keeper_kit import OLGA, PER, Keeper, configured, shown
+from meetkeeper.core.changes import MeetingStepped
+from meetkeeper.core.commands import Cancel
+from meetkeeper.core.configuration import IcsCalendar, RoomConfig, VmrConfig
+from meetkeeper.core.effects import Announce, RetireVmr, WriteItem
+from meetkeeper.core.events import Done, PageSeen
+from meetkeeper.core.words import RoomId, Step, Uid
+from meetkeeper.core.zones import wall_of
+from tests.core.keeper_kit import HOUR_S, NOW_S, OLGA, PER, Keeper, configured, shown
+
+OTHER = RoomConfig(id="other", calendar=IcsCalendar(folder="other"))
 
 
 def kinds(keeper: Keeper) -> list[tuple[str, str]]:
@@ -77,3 +83,49 @@ def test_a_series_that_ends_is_told_and_its_door_retired() -> None:
     ] == [True]
     assert sorted(mail.to for mail in keeper.told()) == [OLGA.email, PER.email]
     assert len(keeper.open_effects(RetireVmr)) == 1
+
+
+def test_a_change_that_settles_as_the_meeting_opens_does_not_close_it() -> None:
+    """A meeting whose start and change are found at one look at the clock is opened once and stays open."""
+    keeper = Keeper()
+    keeper.show(shown("one"))
+    keeper.told()
+    row = keeper.state.meetings_of(Uid("one"))[0]
+    keeper.do(PageSeen(RoomId("shown"), (shown("one", subject="Another review", sequence=1),)))
+    steps = []
+    for _ in range(4):
+        plan = keeper.tick(row.start_s + 5)
+        steps += [change.step for change in plan.changes if isinstance(change, MeetingStepped)]
+    assert steps == [Step.LIVE]
+    assert keeper.step_of(row.id) is Step.LIVE
+    assert keeper.meeting(row.id).subject == "Another review"
+
+
+def test_a_booking_made_anew_does_not_lose_its_room_to_its_own_removed_copy() -> None:
+    """A calendar that tells late of the copy that we removed ourselves takes nothing from the meeting booked anew."""
+    keeper = Keeper()
+    rooms = (RoomId("r1"), RoomId("shown"))
+    meeting = keeper.book(uid=Uid("again"), rooms=rooms)
+    keeper.report(keeper.open_effects(WriteItem)[0].key, Done("written"))
+    keeper.show(shown("again"))
+    keeper.do(Cancel(id=meeting))
+    keeper.report(keeper.open_effects(WriteItem)[0].key, Done("removed"))
+    keeper.book(uid=Uid("again"), rooms=rooms)
+    keeper.report(keeper.open_effects(WriteItem)[0].key, Done("written"))
+    keeper.show(gone=("again.ics",))
+    assert keeper.meeting(meeting).rooms == rooms
+
+
+def test_a_person_who_moves_a_booked_series_moves_it_in_every_room() -> None:
+    """Moved in one room's calendar, a booked series is written as a series into the others."""
+    keeper = Keeper(configured(rooms=(*configured().rooms, OTHER)))
+    keeper.book(uid=Uid("daily"), rooms=(RoomId("other"), RoomId("shown")), recurrence="FREQ=DAILY;COUNT=3")
+    for row in keeper.open_effects(WriteItem):
+        keeper.report(row.key, Done("written"))
+    start = wall_of(NOW_S + 5 * HOUR_S)
+    keeper.show(shown("daily", rrule="FREQ=DAILY;COUNT=3", start=start, sequence=9))
+    assert {
+        (row.effect.room, row.effect.series)
+        for row in keeper.open_effects(WriteItem)
+        if isinstance(row.effect, WriteItem)
+    } == {("other", "daily"), ("shown", "daily")}

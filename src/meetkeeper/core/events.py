@@ -44,10 +44,14 @@ class EffectStarted(Struct, frozen=True, gc=False):
 
 
 class Done(Struct, frozen=True, gc=False):
-    """It is so. `adopted_from` is the lineage in the marker of a VMR that was there before us."""
+    """It is so. `adopted_from` is the lineage in the marker of a VMR that was there before us.
+
+    `idle`: nothing was done, for it is not wanted any more.
+    """
 
     detail: str = ""
     adopted_from: str | None = None
+    idle: bool = False
 
 
 class Later(Struct, frozen=True, gc=False):

@@ -48,7 +48,9 @@ def step(state: State, event: Event, now_s: float) -> Decision:
         case Ticked():
             draft = Draft(state, now_s)
             timing.act_on_due(state, draft)
-            seen.settle_due(state, draft)
+            if not len(draft):
+                # Each looks at meetings as the state has them: what one has decided the next must see.
+                seen.settle_due(state, draft)
             timing.forget_answers(state, draft)
         case PageSeen():
             draft = Draft(state, now_s)

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from meetkeeper.core.changes import EffectMoved, MeetingStepped, VmrRetired
+from meetkeeper.core.changes import EffectMoved, ItemForgotten, MeetingStepped, VmrRetired
 from meetkeeper.core.commands import Release
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
@@ -76,8 +76,12 @@ def reported(state: State, draft: Draft, event: EffectReported) -> None:
             _retire_reported(state, draft, row, row.effect, event.outcome)
         case Announce():
             _announce(state, draft, row, row.effect)
-        case SendMail() | WriteItem():
+        case SendMail():
             _settle(draft, row, event.outcome, hold_unclear=state.settings().mail.unknown_fate == "hold")
+        case WriteItem():
+            _settle(draft, row, event.outcome)
+            if isinstance(event.outcome, Done) and not event.outcome.idle:
+                _forget_copies(state, draft, row.effect)
         case _ as never:
             assert_never(never)
 
@@ -270,6 +274,20 @@ def recipients(state: State, effect: Announce, fallback: str) -> list[str]:
     if not addresses and fallback:
         addresses = [fallback.lower()]
     return list(dict.fromkeys(addresses))
+
+
+def _forget_copies(state: State, draft: Draft, effect: WriteItem) -> None:
+    """A copy that our own hand removed is not missed later, nor one that our own hand has just written again.
+
+    The calendar may tell of it much later, when the meeting has long been booked anew.
+    """
+    meeting = None if effect.meeting is None else state.meeting(effect.meeting)
+    uid = effect.series if meeting is None else meeting.uid
+    if uid is None:
+        return
+    for row in state.items_of(uid):
+        if row.room == effect.room and (effect.remove or row.gone):
+            draft.change(ItemForgotten(row.room, row.href))
 
 
 def open_meetings(state: State, alias: Alias) -> bool:

@@ -42,6 +42,7 @@ from meetkeeper.core.keeping import (
     leave_vmr,
     retire,
     untold_key,
+    write_series,
 )
 from meetkeeper.core.plan import Decision
 from meetkeeper.core.reconcile import digest_page, due_uids, horizon_s, roll, settle
@@ -84,7 +85,7 @@ def settle_due(state: State, draft: Draft) -> None:
         for uid in due_uids(state, draft.now_s)[:UIDS_MAX]:
             _carry_over(state, draft, settle(state, uid, draft.now_s))
     horizon = horizon_s(state, draft.now_s)
-    if state.rolled_until_s < horizon:
+    if state.rolled_until_s < horizon and not len(draft):
         _roll(state, draft, horizon)
 
 
@@ -121,14 +122,14 @@ def _carry_over(state: State, draft: Draft, found: UidFindings) -> None:
     draft.notes(found.notes)
     draft.change(*found.items)
     booked_here = _booked_here(state, found.uid)
-    meetings = _as_booked(state, found.meetings) if booked_here else found.meetings
+    meetings = _as_booked(found.meetings) if booked_here else found.meetings
     series = None
     if found.series is not None:
         series = _carry_series(state, draft, found.series, quiet=booked_here and not meetings)
     for finding in meetings:
         _carry_meeting(state, draft, finding, series)
     if booked_here and meetings:
-        _write_back(state, draft, found.uid, meetings)
+        _write_back(state, draft, series, meetings)
 
 
 def _booked_here(state: State, uid: Uid) -> bool:
@@ -139,8 +140,8 @@ def _booked_here(state: State, uid: Uid) -> bool:
     return any(state.decode(row).origin == "api" for row in rows)
 
 
-def _as_booked(state: State, findings: tuple[MeetingFinding, ...]) -> tuple[MeetingFinding, ...]:
-    """Findings about a meeting booked here: its rooms stay, and its own copies on their way in take nothing away."""
+def _as_booked(findings: tuple[MeetingFinding, ...]) -> tuple[MeetingFinding, ...]:
+    """Findings about a meeting booked here: what a copy says of its people and words is ours to say."""
     kept_findings: list[MeetingFinding] = []
     for finding in findings:
         match finding:
@@ -167,11 +168,17 @@ def _as_booked(state: State, findings: tuple[MeetingFinding, ...]) -> tuple[Meet
     return tuple(kept_findings)
 
 
-def _write_back(state: State, draft: Draft, uid: Uid, findings: tuple[MeetingFinding, ...]) -> None:
+def _write_back(
+    state: State, draft: Draft, series: Series | None, findings: tuple[MeetingFinding, ...]
+) -> None:
     """A person changed one room's copy of a meeting booked here: the other rooms' copies follow."""
+    if series is not None:
+        if len(series.rooms) > 1 and not series.over:
+            write_series(state, draft, series)
+        return
     for finding in findings:
         if isinstance(finding, Changed) and len(finding.before.rooms) > 1:
-            for room in finding.before.rooms:
+            for room in finding.after.rooms:
                 if is_written(state, room):
                     draft.effect(WriteItem(room, finding.before.revision + 1, meeting=finding.before.id))
 

@@ -36,7 +36,7 @@ from meetkeeper.ports.mailer import FateUnknown
 
 CALENDAR_WRITES_MAX = 8
 TO_DO = frozenset({Status.OPEN, Status.WAITING})
-UNNEEDED = Done("no meeting needs it any more")
+UNNEEDED = Done("no meeting needs it any more", idle=True)
 
 
 class Desk(Protocol):
@@ -181,7 +181,7 @@ class Dispatcher:
         async with self._turn(effect.alias), self._gate(f"bridge {named.id}", named.concurrency):
             await self._desk.until_kept(self._desk.applied_seq)
             if is_needed(self._desk.state, effect.alias, self._desk.now_s()):
-                return Done("a meeting needs it again")
+                return Done("a meeting needs it again", idle=True)
             await named.bridge.retire(effect.alias)
         return Done("taken off the bridge")
 
@@ -228,7 +228,7 @@ class Dispatcher:
         desk = self._desk
         calendar = desk.neighbours.calendar(effect.room)
         if calendar is None:
-            return Done("the room has no calendar any more")
+            return Done("the room has no calendar any more", idle=True)
         async with self._gate(f"calendar {calendar.name}", CALENDAR_WRITES_MAX):
             found = written_by(desk.state, effect)
             if isinstance(found, Done):
@@ -327,9 +327,9 @@ def told_by(state: State, effect: SendMail) -> tuple[Meeting | None, Series | No
     meeting, series = _about(state, effect)
     told = meeting or series
     if told is None:
-        return Done("the meeting is forgotten")
+        return Done("the meeting is forgotten", idle=True)
     if told.revision > effect.revision and effect.method == "REQUEST":
-        return Done(f"superseded by revision {told.revision}")
+        return Done(f"superseded by revision {told.revision}", idle=True)
     return meeting, series
 
 
@@ -344,7 +344,7 @@ def written_by(state: State, effect: WriteItem) -> tuple[Meeting | None, Series 
     meeting, series = _about(state, effect)
     told = meeting or series
     if told is None or told.revision > effect.revision:
-        return Done("superseded")
+        return Done("superseded", idle=True)
     return meeting, series
 
 

@@ -354,7 +354,7 @@ class Server:
         try:
             yield UntilKept(self.node.applied_seq)
             if is_needed(self.state, effect.alias, self._now_s()):
-                return Done("a meeting needs it again")
+                return Done("a meeting needs it again", idle=True)
             self._called(key, effect, None)
             arrive = partial(bridge.retire, effect.alias)
             yield from self._travel(bridge.one_way_s(), arrive)
@@ -396,7 +396,7 @@ class Server:
     def _write(self, key: EffectKey, effect: WriteItem) -> Fiber[Outcome]:
         source = self._outside.source(self.state, effect.room)
         if source is None:
-            return Done("the room has no calendar any more")
+            return Done("the room has no calendar any more", idle=True)
         found = dispatch.written_by(self.state, effect)
         if isinstance(found, Done):
             return found
