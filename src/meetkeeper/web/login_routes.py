@@ -80,7 +80,6 @@ async def logout(desk: AtDesk, request: AnyRequest) -> Response[str]:
     headers = {
         "location": "/login",
         "set-cookie": set_cookie(COOKIE, "", path="/", secure=_secure(desk), max_age_s=0),
-        "clear-site-data": '"cache"',
     }
     return Response("", status_code=303, headers=headers, media_type="text/html")
 
