@@ -3,10 +3,11 @@
 from meetkeeper.core.changes import MeetingStepped
 from meetkeeper.core.commands import Cancel
 from meetkeeper.core.configuration import IcsCalendar, RoomConfig, VmrConfig
-from meetkeeper.core.effects import Announce, RetireVmr, WriteItem
+from meetkeeper.core.effects import Announce, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.events import Done, PageSeen
 from meetkeeper.core.words import RoomId, Step, Uid
 from meetkeeper.core.zones import wall_of
+from meetkeeper.engine.dispatch import told_by
 from tests.core.keeper_kit import HOUR_S, NOW_S, OLGA, PER, Keeper, configured, shown
 
 OTHER = RoomConfig(id="other", calendar=IcsCalendar(folder="other"))
@@ -45,6 +46,19 @@ def test_a_series_that_becomes_a_meeting_keeps_its_door() -> None:
     assert keeper.vmr(rows[0].id) == series.vmr
     assert kinds(keeper) == [("REQUEST", "meeting")]
     assert not keeper.open_effects(RetireVmr)
+
+
+def test_what_goes_on_as_another_kind_is_told_no_more_as_the_old_one() -> None:
+    """An invitation that still waits for the mail server when its meeting becomes a series is superseded."""
+    keeper = Keeper()
+    keeper.show(shown("one"))
+    keeper.settle_bridge()
+    keeper.report(keeper.open_effects(Announce)[0].key, Done())
+    waiting = [row.effect for row in keeper.open_effects(SendMail)]
+    keeper.show(shown("one", rrule="FREQ=DAILY;COUNT=3", sequence=1))
+    for effect in waiting:
+        assert isinstance(effect, SendMail)
+        assert isinstance(told_by(keeper.state, effect), Done)
 
 
 def test_doors_of_single_occurrences_do_not_outlive_their_series() -> None:

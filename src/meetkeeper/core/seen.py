@@ -204,7 +204,10 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
         )
     own_vmrs = before is not None and before.own_vmrs
     series = msgspec.structs.replace(series, over=ended, own_vmrs=own_vmrs)
-    as_kept = msgspec.structs.replace(series, vmr=None) if finding.replaced else series
+    as_kept = series
+    if finding.replaced:
+        # The next revision, so that invitations to it that are still on their way are superseded.
+        as_kept = msgspec.structs.replace(series, vmr=None, revision=series.revision + 1)
     keep_series(draft, as_kept, finding.expanded_until_s)
     if finding.replaced:
         return series
@@ -259,7 +262,8 @@ def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: 
                 return
             door = series.vmr.alias if series is not None and series.vmr is not None else None
             if finding.replaced and row.alias in (None, door):
-                draft.change(kept(finding.meeting, Step.CANCELLED, row.series, own_vmr=False))
+                gone = msgspec.structs.replace(finding.meeting, revision=finding.meeting.revision + 1)
+                draft.change(kept(gone, Step.CANCELLED, row.series, own_vmr=False))
                 draft.note(
                     "meeting.replaced",
                     row.id,
