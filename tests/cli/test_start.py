@@ -29,7 +29,7 @@ def test_tables_fit_eighty_columns() -> None:
     """However long subjects and rooms are, no line of a table is longer than the screen; wide letters count twice."""
     from meetkeeper.cli.tables import Cell, cut, table, width_of
 
-    rows = [
+    rows: list[list[Cell | str]] = [
         ["a" * 30, Cell("live", "good"), "会議" * 40],
         ["b", "ended", "x" * 200],
         ["c", "", "line\nbreak\x1b[31m"],
