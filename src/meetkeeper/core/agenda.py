@@ -113,9 +113,11 @@ class Occupancy:
 
     def put(self, room: RoomId, start_s: int, end_s: int) -> None:
         """A meeting holds the room from here on."""
-        bit, busy = self.bit(room), self.busy
-        for slot in range(start_s // SLOT_S, (end_s - 1) // SLOT_S + 1):
+        bit, busy = self.bits.get(room) or self.bit(room), self.busy
+        slot, end = start_s // SLOT_S, -(-end_s // SLOT_S)
+        while slot < end:
             busy[slot] = busy.get(slot, 0) | bit
+            slot += 1
 
     def fill(self, room: RoomId, meetings: Iterable[Spanning]) -> None:
         """`put` for all of these that still hold the room; they come sorted by start."""

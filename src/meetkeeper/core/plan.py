@@ -6,6 +6,8 @@ from meetkeeper.core.changes import Change, apply
 from meetkeeper.core.effects import Effect, key_of
 from meetkeeper.core.state import OutboxRow, State, Status
 
+_OPEN = Status.OPEN
+
 
 class Note(Struct, frozen=True, gc=False, array_like=True):
     """Why something was decided: a stable code, what it is about, and a sentence. `meetkeeper explain` prints these."""
@@ -41,4 +43,4 @@ def apply_plan(state: State, plan: Plan) -> None:
     for change in plan.changes:
         apply(state, change)
     for effect in plan.effects:
-        state.put_effect(OutboxRow(key_of(effect), effect, Status.OPEN, 0, plan.at_s, ""))
+        state.put_effect(OutboxRow(key_of(effect), effect, _OPEN, 0, plan.at_s, ""))

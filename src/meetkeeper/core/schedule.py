@@ -25,6 +25,11 @@ class Act(StrEnum):
     FORGET = "forget"
 
 
+# Looking a member up in its enum takes longer than the arithmetic below, and every kept meeting comes by here.
+_SCHEDULED, _PROVISIONED, _LIVE, _ENDING = Step.SCHEDULED, Step.PROVISIONED, Step.LIVE, Step.ENDING
+_VERIFY, _OPEN, _WARN, _END, _FORGET = Act
+
+
 def next_due(
     start_s: int, end_s: int, step: Step, time: TimeConfig, *, verified: bool = False
 ) -> tuple[int, Act]:
@@ -33,20 +38,15 @@ def next_due(
     A meeting found late is due in the past: `keeper` starts it at once inside its window, and after its end ends it
     without ever having started it.
     """
-    match step:
-        case Step.SCHEDULED | Step.PROVISIONED:
-            open_s = start_s - time.open_before_s
-            if not verified and step is Step.PROVISIONED and time.verify_before_s > time.open_before_s:
-                return start_s - time.verify_before_s, Act.VERIFY
-            return open_s, Act.OPEN
-        case Step.LIVE:
-            if time.warn_before_s and end_s - time.warn_before_s > start_s:
-                return end_s - time.warn_before_s, Act.WARN
-            return end_s, Act.END
-        case Step.ENDING:
-            return end_s, Act.END
-        case Step.ENDED | Step.CANCELLED | Step.FAILED:
-            return end_s + time.keep_days * DAY_S, Act.FORGET
+    if step is _PROVISIONED and not verified and time.verify_before_s > time.open_before_s:
+        return start_s - time.verify_before_s, _VERIFY
+    if step is _SCHEDULED or step is _PROVISIONED:
+        return start_s - time.open_before_s, _OPEN
+    if step is _LIVE and time.warn_before_s and end_s - time.warn_before_s > start_s:
+        return end_s - time.warn_before_s, _WARN
+    if step is _LIVE or step is _ENDING:
+        return end_s, _END
+    return end_s + time.keep_days * DAY_S, _FORGET
 
 
 class DueView:

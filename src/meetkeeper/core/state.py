@@ -32,6 +32,7 @@ from meetkeeper.core.words import (
     Vmr,
 )
 
+_CANCELLED = Step.CANCELLED  # looked up once, not for every meeting
 DONE_KEPT_MAX = 1_000
 """Finished effects kept for people to look at."""
 
@@ -385,7 +386,7 @@ class State:
     # --- indexes -----------------------------------------------------------------------------------------------------
 
     def _enter_rooms(self, kept: Kept) -> None:
-        if kept.step is Step.CANCELLED:
+        if kept.step is _CANCELLED:
             return
         for room in kept.rooms:
             agenda = self.agendas.get(room)
@@ -396,7 +397,7 @@ class State:
                 self.occupancy.put(room, kept.start_s, kept.end_s)
 
     def _leave_rooms(self, old: Kept) -> None:
-        if old.step is Step.CANCELLED:
+        if old.step is _CANCELLED:
             return
         for room in old.rooms:
             agenda = self.agendas[room]
@@ -445,7 +446,7 @@ def _same_place(old: Kept, new: Kept) -> bool:
         and old.end_s == new.end_s
         and old.rooms == new.rooms
         and (old.step is new.step or (old.step in OPEN_STEPS and new.step in OPEN_STEPS))
-        and new.step is not Step.CANCELLED
+        and new.step is not _CANCELLED
     )
 
 
