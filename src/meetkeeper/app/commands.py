@@ -1,6 +1,7 @@
 """Commands that work on this machine's files and processes: init, run, demo, check, config check and diff offline.
 
-Everything a running server answers itself is in `cli`, which knows the server by its API alone.
+Everything a running server answers itself is in `cli`, which knows the server by its API alone. Each command imports
+what it needs when it runs: most of them are asked for by people in a hurry, and need none of the server.
 """
 
 import asyncio
@@ -11,11 +12,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from meetkeeper.api.sessions import hash_password
-from meetkeeper.app import configfile
-from meetkeeper.app.home import Home, NodeConfig, init, new_secret, this_host
 from meetkeeper.cli.main import build_cli
-from meetkeeper.core.configuration import AccessConfig, ClusterConfig, Config, Operator
 from meetkeeper.core.errors import MeetkeeperError
 
 EXIT_ROLE_DROPPED = 3
@@ -31,12 +28,17 @@ def build() -> click.Group:
 
 @click.command("init")
 @click.argument("home", type=click.Path(path_type=Path))
-@click.option("--name", default=this_host, show_default="this host's name", help="This server's name.")
+@click.option("--name", default="", show_default="this host's name", help="This server's name.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve on.")
 @click.option("--public-url", default="", help="How people reach this server; default: http://HOST:PORT.")
 @click.option("--time-zone", default="UTC", show_default=True, help="IANA zone for floating times.")
 def init_command(home: Path, name: str, listen: str, public_url: str, time_zone: str) -> None:
     """Make a new home folder with a configuration to fill in, and an operator's one-time password."""
+    from meetkeeper.api.passwords import hash_password
+    from meetkeeper.app import configfile
+    from meetkeeper.app.home import Home, NodeConfig, init, new_secret, this_host
+    from meetkeeper.core.configuration import AccessConfig, ClusterConfig, Config, Operator
+
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("Give HOST:PORT, such as 127.0.0.1:8080.", param_hint="--listen")
@@ -48,7 +50,7 @@ def init_command(home: Path, name: str, listen: str, public_url: str, time_zone:
         access=AccessConfig(operators=(Operator(name="admin", password_hash=hash_password(password)),)),
     )
     place = Home(home)
-    init(place, NodeConfig(name=name, listen_host=host, listen_port=int(port)), config)
+    init(place, NodeConfig(name=name or this_host(), listen_host=host, listen_port=int(port)), config)
     place.schema_file.write_bytes(configfile.schema())
     click.echo(f"Made {place.path}.")
     click.echo(f"Log in as admin with the password {password} (shown this once).")
@@ -61,6 +63,7 @@ def init_command(home: Path, name: str, listen: str, public_url: str, time_zone:
 def run_command(home: Path) -> None:
     """Run the server of a home folder until it is told to stop (SIGTERM, Ctrl-C)."""
     from meetkeeper.app import logs, server
+    from meetkeeper.app.home import Home
 
     place = Home(home)
     logs.set_up(place.node().log_format)
@@ -96,6 +99,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 @click.option("--json", "as_json", is_flag=True, help="Findings as JSON.")
 def check_command(home: Path, as_json: bool) -> None:  # noqa: FBT001 - click hands it over by name
     """Walk journal, snapshots and state of a home folder and say what is wrong where. Writes nothing."""
+    from meetkeeper.app.home import Home
     from meetkeeper.host.disk import RealDisk
     from meetkeeper.store.check import check
 

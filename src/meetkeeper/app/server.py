@@ -40,6 +40,8 @@ from meetkeeper.web.routes import routes
 
 log = structlog.get_logger("server")
 
+LOOPBACK = ("127.0.0.1", "::1")
+
 
 def open_database(home: Home, clock: RealClock) -> Database:
     """Take the home's database; a new one is founded on its config.json. Raises `core.errors`."""
@@ -101,6 +103,7 @@ class Server:
             config=self.hooks,
             stop=self.stop_event,
             door=self.engine.door,
+            trusted_proxies=(*LOOPBACK, *self.node_config.trusted_proxies),
             preview=previewer(self.engine),
             local_digests=frozenset({digest_of(token)}),
             measured=(self.engine.start_lag,),

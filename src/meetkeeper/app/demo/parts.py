@@ -19,7 +19,7 @@ from urllib.error import HTTPError, URLError
 
 from msgspec import Struct
 
-from meetkeeper.api.sessions import hash_password
+from meetkeeper.api.passwords import hash_password
 from meetkeeper.app.home import Home, NodeConfig, init, new_secret
 from meetkeeper.bridges.janus.launch import PrivateJanus, Settings, find_janus
 from meetkeeper.core.configuration import (
