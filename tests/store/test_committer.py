@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from meetkeeper.codec.frame import Position
-from meetkeeper.core.errors import MeetkeeperError, Unavailable
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, Unavailable
 from meetkeeper.core.plan import Plan
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.store.committer import Committer
@@ -121,6 +121,8 @@ def test_a_broken_hook_is_a_failure() -> None:
     committer.stop()
     assert told.failures[0].code == "committer.broken"
     assert database.kept.seq == 0
+    with pytest.raises(OurMistake, match="restart this server"):
+        database.finish_checkpoint(database.begin_checkpoint())
 
 
 def test_the_segment_is_closed_when_it_is_quiet() -> None:

@@ -217,6 +217,29 @@ def test_a_folder_is_used_by_one_server() -> None:
     Database.open(disk).close()
 
 
+def test_looking_goes_on_when_a_file_goes_away() -> None:
+    """A snapshot that removes old segments while somebody looks costs a second look, not an error."""
+
+    class Pruned(CrashDisk):
+        """The first segment goes away after the first listing."""
+
+        def listing(self, label: str, folder: str) -> list[str]:
+            names = super().listing(label, folder)
+            return (
+                ["0000000000000000000.log", *names]
+                if self.labels.count(label) == 1 and "journal" in folder
+                else names
+            )
+
+    disk = CrashDisk()
+    database = founded(disk)
+    assert check(Pruned.holding(disk.files())) == []
+    assert Database.inspect(Pruned.holding(disk.files())).position == database.kept
+    disk.fail("check:segment", errno.ENOENT)
+    with pytest.raises(Unavailable, match="not there any more"):
+        check(disk)
+
+
 def test_looking_changes_nothing() -> None:
     """`inspect` and `check` leave every byte as it is, a torn tail too."""
     disk = CrashDisk()
@@ -387,6 +410,9 @@ def test_a_follower_holds_the_same_bytes() -> None:
     assert follower.flush_now() == ours.kept
     assert snapshot.digest_of(follower.state) == snapshot.digest_of(ours.state)
     assert theirs.files()[logs(theirs)[0]] == b"".join(one.line for one in frames)
+    assert follower.promised == 1
+    with pytest.raises(Refused, match="higher one"):
+        follower.open_reign(1)
 
 
 def test_a_follower_refuses_what_does_not_follow() -> None:

@@ -14,12 +14,12 @@ from msgspec import Struct
 
 from meetkeeper.codec import frame, record, snapshot
 from meetkeeper.codec.frame import Frame, Position
-from meetkeeper.core.errors import Corrupt, MeetkeeperError
+from meetkeeper.core.errors import Corrupt, TheirMistake
 from meetkeeper.core.state import Kept, State
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.recovery import Found, Segment
-from meetkeeper.store.trouble import translated
+from meetkeeper.store.trouble import steadily, translated
 
 
 class Finding(Struct, frozen=True, order=True):
@@ -42,6 +42,10 @@ class _End(Struct, frozen=True):
 
 def check(disk: Disk) -> list[Finding]:
     """Every finding, in the order of the files. Raises `Unavailable` or `Refused` when the disk does not answer."""
+    return steadily(lambda: _check(disk))
+
+
+def _check(disk: Disk) -> list[Finding]:
     findings: list[Finding] = []
     segments = recovery.segments_of(disk)
     hashes = _check_segments(disk, segments, findings)
@@ -52,7 +56,7 @@ def check(disk: Disk) -> list[Finding]:
     _check_leftovers(disk, findings)
     try:
         promises.read(disk)
-    except MeetkeeperError as error:
+    except Corrupt as error:
         findings.append(Finding("error", promises.PATH, 0, 0, error.message))
     return findings
 
@@ -119,7 +123,7 @@ def _check_records(segment: Segment, frames: list[Frame], findings: list[Finding
     for one in frames:
         try:
             record.decode(one.body)
-        except MeetkeeperError as error:
+        except (Corrupt, TheirMistake) as error:
             findings.append(Finding("error", segment.path, offset, one.position.seq, error.message))
         offset += len(one.line)
 
@@ -134,7 +138,7 @@ def _check_snapshots(disk: Disk, hashes: dict[int, str], findings: list[Finding]
         path = checkpoint.snapshot_path(seq)
         try:
             position = checkpoint.load(disk, seq).position
-        except MeetkeeperError as error:
+        except (Corrupt, TheirMistake) as error:
             findings.append(Finding("error", path, 0, seq, f"{error.message}; remove it or restore it."))
             continue
         if hashes.get(seq, position.hash) != position.hash:
@@ -180,7 +184,7 @@ def _check_bases(
         name = checkpoint.snapshot_path(base) if base else "the journal's beginning"
         try:
             found = _replayed(disk, base, segments)
-        except MeetkeeperError as error:
+        except (Corrupt, TheirMistake) as error:
             findings.append(Finding("error", name, 0, base, error.message))
             continue
         ends.append(_End(name, found.position, snapshot.digest_of(found.state)))

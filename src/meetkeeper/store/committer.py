@@ -76,11 +76,11 @@ class Committer:
             self._on_failed(error)
         finally:
             if not ended_well:
-                self._on_failed(
-                    OurMistake(
-                        "committer.broken", "The committer ended by a fault of its own; restart this server."
-                    )
+                broken = OurMistake(
+                    "committer.broken", "The committer ended by a fault of its own; restart this server."
                 )
+                self._database.abandon(broken)
+                self._on_failed(broken)
 
     def _work_off(self) -> None:
         opened_s: float | None = None

@@ -17,14 +17,14 @@ from msgspec import Struct
 
 from meetkeeper.codec import frame, record, snapshot
 from meetkeeper.codec.frame import Frame, Position, Why
-from meetkeeper.core.errors import OurMistake, Refused
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused
 from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.checkpoint import Checkpoint, Extent
 from meetkeeper.store.journal import Batch, Journal
-from meetkeeper.store.trouble import damaged, translated
+from meetkeeper.store.trouble import damaged, steadily, translated
 
 LOCK = "local/lock"
 FREEZE_MEETINGS_MIN = 10_000
@@ -102,7 +102,7 @@ class Database:
     @classmethod
     def inspect(cls, disk: Disk) -> "Database":
         """Read the folder and write nothing, not even a lock; such a database commits nothing."""
-        found = recovery.read(disk)
+        found = steadily(lambda: recovery.read(disk))
         return cls(disk, found, LIMITS, promised=max(promises.read(disk), found.position.epoch))
 
     def close(self) -> None:
@@ -175,6 +175,8 @@ class Database:
                 )
         self._journal.append(made)
         self.position = made.position
+        if made.position.epoch > self.promised:
+            self.promised = made.position.epoch
         self._written.bytes += len(made.line)
         self._written.frames += 1
         return made.position
@@ -204,6 +206,12 @@ class Database:
         """For those who wait: everything committed is durable when it returns."""
         batch = self.take_batch()
         return self.kept if batch is None else self.flush(batch)
+
+    def abandon(self, error: MeetkeeperError) -> None:
+        """Whoever flushes has failed for good: every later call raises this, and nobody waits for it any longer."""
+        self._journal.failed = self._journal.failed or error
+        with self._kept_moved:
+            self._kept_moved.notify_all()
 
     def rest(self) -> None:
         """A quiet moment: close the open segment, so that file tools carry it."""

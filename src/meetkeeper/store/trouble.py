@@ -5,12 +5,16 @@ Place in the journey: every call of `store` to the disk port goes through `trans
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from meetkeeper.core.errors import Corrupt, MeetkeeperError, Refused, Unavailable
 from meetkeeper.ports.disk import Disk
 
+T = TypeVar("T")
+
+LOOKS_MAX = 3
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -30,6 +34,12 @@ def meaning(disk: Disk, error: OSError, doing: str, path: str) -> MeetkeeperErro
             f"{_sentence(doing)} failed: {path} may not be written ({error.strerror}). "
             "Remount the file system for writing or give this server's user the right, then restart it.",
         )
+    if isinstance(error, FileNotFoundError):
+        return Unavailable(
+            "disk.gone",
+            f"{_sentence(doing)} failed: {path} is not there any more. Look again; if it stays away, restore it.",
+            retry_after_s=1.0,
+        )
     return Unavailable(
         "disk.failed",
         f"{_sentence(doing)} failed at {path} ({error.strerror or error}). What was on its way is not acknowledged and "
@@ -45,6 +55,17 @@ def translated(disk: Disk, doing: str, path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise meaning(disk, error, doing, path) from error
+
+
+def steadily(look: Callable[[], T]) -> T:
+    """Look at a folder that a running server may be changing: once more when a listed file has gone by then."""
+    for _ in range(LOOKS_MAX - 1):
+        try:
+            return look()
+        except Unavailable as error:
+            if error.code != "disk.gone":
+                raise
+    return look()
 
 
 def damaged(sentence: str, path: str, *, offset: int = 0, seq: int = 0) -> Corrupt:
