@@ -186,9 +186,11 @@ class Parts:
         if self.home.node_file.exists():
             return
         node = NodeConfig(name="demo", listen_host="127.0.0.1", listen_port=self.port)
-        init(self.home, node, self._config())
+        init(self.home, node, self.config)
 
-    def _config(self) -> Config:
+    @property
+    def config(self) -> Config:
+        """The configuration of a new home."""
         pace = self._pace
         rooms = tuple(
             RoomConfig(
@@ -232,7 +234,7 @@ class Parts:
 
     def _bridge(self) -> BridgeConfig:
         if self.janus is None:
-            return LinkBridge(id="link", url=f"{self.url}/static/nobridge.html?room={{alias}}")
+            return LinkBridge(id="link", url=f"{self.url}/static/elsewhere.html?room={{alias}}")
         admin, key, client = self._janus_secrets
         return JanusBridge(
             id="janus",
