@@ -1,10 +1,13 @@
 """The life of an effect: done once, tried again with growing pauses, parked with a reason, never forgotten."""
 
 from meetkeeper.core.commands import Amend, Cancel, Resend
-from meetkeeper.core.effects import Announce, EnsureVmr, WriteItem
+from meetkeeper.core.configuration import TimeConfig
+from meetkeeper.core.effects import Announce, EnsureVmr, Phase, WriteItem
 from meetkeeper.core.events import Done, Taken
 from meetkeeper.core.words import RoomId, Step, Uid
-from tests.core.keeper_kit import HOUR_S, KIM, NOW_S, OLGA, PER, Keeper, effects_of
+from meetkeeper.core.zones import wall_of
+from meetkeeper.engine.dispatch import bridge_of, wanted_vmr
+from tests.core.keeper_kit import HOUR_S, KIM, NOW_S, OLGA, PER, Keeper, configured, effects_of, shown
 
 
 def test_resending_waits_for_the_bridge() -> None:
@@ -85,3 +88,24 @@ def test_a_taken_alias_is_passed_over_before_anyone_is_told() -> None:
     assert len(keeper.open_effects(WriteItem)) == 1
     assert len(keeper.told()) == 2
     assert list(keeper.state.by_alias) == [second.alias]
+
+
+def test_nobody_is_told_of_a_door_that_no_bridge_was_asked_for() -> None:
+    """When there was nothing left to ask the bridge for, nobody hears of the VMR."""
+    keeper = Keeper()
+    keeper.book()
+    [row] = keeper.open_effects(EnsureVmr)
+    keeper.report(row.key, Done("no meeting needs it any more", idle=True))
+    assert not keeper.told()
+
+
+def test_a_series_beyond_the_horizon_has_its_door_asked_for() -> None:
+    """A series whose next meeting lies beyond the horizon has a VMR that can be asked of its bridge."""
+    keeper = Keeper(configured(time=TimeConfig(horizon_days=1)))
+    keeper.show(shown("later", rrule="FREQ=DAILY;COUNT=3", start=wall_of(NOW_S + 20 * 86_400)))
+    [row] = keeper.open_effects(EnsureVmr)
+    assert isinstance(row.effect, EnsureVmr)
+    assert bridge_of(keeper.state, row.effect.alias) == "link"
+    wanted = wanted_vmr(keeper.state, row.effect.alias, row.effect.phase)
+    assert wanted is not None
+    assert (wanted.title, wanted.phase) == ("Review", Phase.BOOKED)

@@ -9,7 +9,7 @@ from typing import Literal, assert_never
 
 import msgspec
 
-from meetkeeper.core.changes import EffectMoved, ItemForgotten, MeetingStepped, VmrRetired
+from meetkeeper.core.changes import EffectMoved, ItemForgotten, MeetingStepped, RoomTold, VmrRetired
 from meetkeeper.core.commands import Release
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
@@ -26,7 +26,7 @@ from meetkeeper.core.keeping import (
     write_series,
 )
 from meetkeeper.core.plan import Decision
-from meetkeeper.core.state import OutboxRow, State, Status
+from meetkeeper.core.state import OutboxRow, RoomNews, State, Status
 from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step, Uid
 
@@ -147,7 +147,7 @@ def _vmr_reported(state: State, draft: Draft, row: OutboxRow, effect: EnsureVmr,
             for meeting_row in state.meetings_by_alias(effect.alias):
                 if meeting_row.step is Step.SCHEDULED:
                     draft.change(MeetingStepped(meeting_row.id, Step.PROVISIONED, draft.now_s))
-            if effect.turn == NEW:
+            if effect.turn == NEW and not outcome.idle:
                 _tell_standing(state, draft, effect.alias, outcome)
         case Taken() if effect.turn == NEW:
             draft.change(EffectMoved(row.key, Status.DONE, row.tries, draft.now_s, outcome.reason))
@@ -288,6 +288,9 @@ def _forget_copies(state: State, draft: Draft, effect: WriteItem) -> None:
     for row in state.items_of(uid):
         if row.room == effect.room and (effect.remove or row.gone):
             draft.change(ItemForgotten(row.room, row.href))
+            news = state.rooms_news.get(row.room)
+            if row.held and news is not None:
+                draft.change(RoomTold(row.room, RoomNews(news.held - 1, news.since_s)))
 
 
 def open_meetings(state: State, alias: Alias) -> bool:

@@ -26,6 +26,7 @@ from meetkeeper.core.events import (
     Taken,
     Unclear,
 )
+from meetkeeper.core.invitation import PRIVATE_TITLE
 from meetkeeper.core.keeping import is_needed
 from meetkeeper.core.state import OutboxRow, Series, State, Status
 from meetkeeper.core.words import RUNNING_STEPS, Alias, EffectKey, Meeting, Uid
@@ -287,30 +288,32 @@ def outcome_of(trouble: MeetkeeperError | FateUnknown) -> Outcome:
 
 
 def bridge_of(state: State, alias: Alias) -> str | None:
-    """The bridge that carries the VMR; None when no meeting is left that meets in it."""
-    rows = state.meetings_by_alias(alias)
-    if not rows:
-        return None
-    meeting = state.decode(rows[0])
-    return None if meeting.vmr is None else meeting.vmr.bridge
+    """The bridge that carries the VMR; None when nobody is left that meets in it."""
+    told = _meets_in(state, alias)
+    return None if told is None or told.vmr is None else told.vmr.bridge
 
 
 def wanted_vmr(state: State, alias: Alias, asked: Phase) -> WantedVmr | None:
     """How a VMR ought to stand now: open while one of its meetings runs, else as asked, else booked."""
-    rows = state.meetings_by_alias(alias)
-    if not rows:
+    told = _meets_in(state, alias)
+    if told is None or told.vmr is None:
         return None
-    running = [row for row in rows if row.step in RUNNING_STEPS]
-    meeting: Meeting = state.decode((running or rows)[0])
-    if meeting.vmr is None:
-        return None
-    if running:
+    if any(row.step in RUNNING_STEPS for row in state.meetings_by_alias(alias)):
         phase = Phase.OPEN
     else:
         phase = Phase.CLOSED if asked is Phase.CLOSED else Phase.BOOKED
-    title = "Private meeting" if meeting.private else meeting.subject
-    marker = vmrs.marker(state.lineage, meeting.vmr)
-    return WantedVmr(alias, meeting.vmr.numeric_id, meeting.vmr.pin, title, marker, phase)
+    title = PRIVATE_TITLE if told.private else told.subject
+    marker = vmrs.marker(state.lineage, told.vmr)
+    return WantedVmr(alias, told.vmr.numeric_id, told.vmr.pin, title, marker, phase)
+
+
+def _meets_in(state: State, alias: Alias) -> Meeting | Series | None:
+    """Who meets in the VMR: the running meeting, else the first one, else a series that has yet to bring one."""
+    rows = state.meetings_by_alias(alias)
+    if rows:
+        return state.decode(next((row for row in rows if row.step in RUNNING_STEPS), rows[0]))
+    uid = state.series_by_alias.get(alias)
+    return None if uid is None else state.one_series(uid)
 
 
 def ensured(alias: Alias, answer: Ensured | AliasTaken) -> Outcome:
