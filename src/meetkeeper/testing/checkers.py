@@ -18,15 +18,17 @@ from meetkeeper.core.changes import (
     MeetingForgotten,
     MeetingKept,
     MeetingStepped,
+    SeriesKept,
 )
 from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake
 from meetkeeper.core.effects import Phase
-from meetkeeper.core.events import PageSeen, Ticked
+from meetkeeper.core.events import EffectReported, PageSeen, Ticked
 from meetkeeper.core.state import Kept as Row
-from meetkeeper.core.state import State, Status
+from meetkeeper.core.state import Series, State, Status
 from meetkeeper.core.words import (
     OPEN_STEPS,
     RUNNING_STEPS,
+    Alias,
     EffectKey,
     Meeting,
     MeetingId,
@@ -42,6 +44,7 @@ from meetkeeper.testing.world.letters import Adopted, MailOnce, ToldFinal
 from meetkeeper.testing.world.readback import StateIsJournal
 
 _decode_meeting = msgspec.json.Decoder(Meeting).decode
+_decode_series = msgspec.json.Decoder(Series).decode
 
 
 class NothingLost:
@@ -112,12 +115,15 @@ class KeptThenSpoken:
         self._keys: set[EffectKey] = set()
         self._sending: set[EffectKey] = set()
         self._rows: dict[MeetingId, Row] = {}
+        self._series: dict[Alias, Series] = {}
 
     def on_booted(self, happening: seen.Booted) -> None:
         """What was found is kept."""
         state = happening.database.state
         self._keys = set(state.outbox)
         self._rows = dict(state.meetings)
+        series = [state.one_series(uid) for uid in state.series]
+        self._series = {one.vmr.alias: one for one in series if one is not None and one.vmr is not None}
         self._sending.clear()
 
     def on_kept(self, happening: seen.Kept) -> None:
@@ -149,6 +155,8 @@ class KeptThenSpoken:
                 self._rows[change.id] = msgspec.structs.replace(self._rows[change.id], step=change.step)
             case MeetingForgotten():
                 self._rows.pop(change.id, None)
+            case SeriesKept() if change.alias is not None:
+                self._series[change.alias] = _decode_series(change.body)
             case _:
                 pass
 
@@ -162,7 +170,9 @@ class KeptThenSpoken:
         running = any(row.step in RUNNING_STEPS for row in rows)
         if running is not (wanted.phase is Phase.OPEN):
             raise Violation(f"{happening.key} makes it {wanted.phase}; running by what is kept: {running}")
-        meetings = [_decode_meeting(row.body) for row in rows]
+        meetings: list[Meeting | Series] = [_decode_meeting(row.body) for row in rows]
+        if not meetings and happening.alias in self._series:
+            meetings = [self._series[happening.alias]]
         if wanted.pin not in {meeting.vmr.pin for meeting in meetings if meeting.vmr is not None}:
             raise Violation(f"{happening.key} tells a PIN that is not kept yet")
         titles = {"Private meeting" if meeting.private else meeting.subject for meeting in meetings}
@@ -436,7 +446,8 @@ class BrakeHolds:
         """Count what vanishes; watch what is held."""
         event = happening.event
         for change in happening.plan.changes:
-            if type(change) is ItemForgotten and (change.room, change.href) in self._held:
+            ours = isinstance(event, EffectReported)
+            if type(change) is ItemForgotten and (change.room, change.href) in self._held and not ours:
                 raise Violation(f"{change.href} of {change.room} was dropped past the brake")
         if isinstance(event, PageSeen):
             self._page(event, happening)

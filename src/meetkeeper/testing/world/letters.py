@@ -98,6 +98,8 @@ class ToldFinal:
         self._known: dict[str, tuple[int, set[str]]] = {}
         self._ended: set[str] = set()
         """Series that had no meeting left when they went: nobody is told."""
+        self._quiet: set[str] = set()
+        """Meetings that were moved into the past: nobody is told."""
 
     def on_posted(self, happening: seen.Posted) -> None:
         """Somebody hears something."""
@@ -142,7 +144,10 @@ class ToldFinal:
     def _note_quiet(self, meeting: Meeting) -> None:
         people = _people_of(meeting)
         revision, before = self._known.get(meeting.id, (0, people))
-        if revision == meeting.revision:
+        if revision != meeting.revision:
+            self._quiet.discard(meeting.id)
+        elif before != people:
+            self._quiet.add(meeting.id)
             for to in before - people:
                 self._heard.get(_thing_of(meeting, None), {}).pop(to, None)
         self._known[meeting.id] = meeting.revision, people
@@ -154,6 +159,8 @@ class ToldFinal:
             return
         for row in state.meetings.values():
             meeting = state.decode(row)
+            if row.id in self._quiet:
+                continue
             if row.series is None:
                 series = state.one_series(meeting.uid)
                 if row.step in OPEN_STEPS or series is None or series.over:

@@ -87,10 +87,15 @@ class People:
                 self._to_book_again.append(booking.command)
         self.bookings.clear()
 
-    def _ask(self, command: Command) -> Caller[tuple[Answer, bool]]:
-        """The definite answer, and whether an earlier try may have worked although nobody answered it."""
+    def _ask(self, command: Command, booking: Booking | None = None) -> Caller[tuple[Answer, bool]]:
+        """The definite answer, and whether an earlier try may have worked although nobody answered it.
+
+        Who hears that the booking is lost does not ask any more.
+        """
         unclear = False
         for _ in range(PATIENCE):
+            if booking is not None and booking.lost:
+                return Unavailable("lost", "It is known to be lost."), True
             hasty = self.dice.random() < self.weather.api_hasty
             answer = yield Ask(command, patient=not hasty)
             if answer is not None and not isinstance(answer, Unavailable):
@@ -186,14 +191,14 @@ class People:
 
     def _book_again(self, booking: Booking) -> Caller[None]:
         """The same request with the same key is answered with the same meeting, whatever became of it."""
-        answer, _ = yield from self._ask(booking.command)
-        if isinstance(answer, str) and answer != booking.id:
+        answer, _ = yield from self._ask(booking.command, booking)
+        if isinstance(answer, str) and answer != booking.id and not booking.lost:
             raise AssertionError(f"the same Idempotency-Key gave {answer} after {booking.id}")
 
     def _change(self, booking: Booking, command: Command, wanted: View) -> Caller[None]:
         before = list(booking.views)
         booking.views.append(wanted)
-        answer, unclear = yield from self._ask(command)
+        answer, unclear = yield from self._ask(command, booking)
         if isinstance(answer, str):
             booking.id = MeetingId(answer)
             booking.views = [wanted]
