@@ -231,7 +231,7 @@ class Database:
         """Take the picture, in the deciding thread; `finish_checkpoint` writes it, from any thread, one at a time."""
         self._journal.begin_segment_at(self.position.seq + 1)
         picture = snapshot.image(self.state, self.position)
-        begun = Checkpoint(self._disk, picture, self._good, self._wait_kept)
+        begun = Checkpoint(self._disk, picture, self._good, self.wait_kept)
         begun.covers = Extent(self._written.bytes, self._written.frames)
         return begun
 
@@ -246,7 +246,8 @@ class Database:
         self.flush_now()
         self.finish_checkpoint(self.begin_checkpoint())
 
-    def _wait_kept(self, seq: int) -> None:
+    def wait_kept(self, seq: int) -> None:
+        """Return when the frame of this seq is durable. Raises what the flush raised."""
         with self._kept_moved:
             while self.kept.seq < seq:
                 if self._journal.failed is not None:
