@@ -2,10 +2,10 @@
 
 from meetkeeper.core.changes import MeetingStepped
 from meetkeeper.core.commands import Cancel
-from meetkeeper.core.configuration import IcsCalendar, RoomConfig, VmrConfig
+from meetkeeper.core.configuration import IcsCalendar, RoomConfig, TimeConfig, VmrConfig
 from meetkeeper.core.effects import Announce, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.events import Done, PageSeen
-from meetkeeper.core.words import RoomId, Step, Uid
+from meetkeeper.core.words import Person, RoomId, Step, Uid
 from meetkeeper.core.zones import wall_of
 from meetkeeper.engine.dispatch import told_by
 from tests.core.keeper_kit import HOUR_S, NOW_S, OLGA, PER, Keeper, configured, shown
@@ -143,3 +143,18 @@ def test_a_person_who_moves_a_booked_series_moves_it_in_every_room() -> None:
         for row in keeper.open_effects(WriteItem)
         if isinstance(row.effect, WriteItem)
     } == {("other", "daily"), ("shown", "daily")}
+
+
+def test_a_series_too_large_to_keep_is_a_problem_and_not_the_end() -> None:
+    """A calendar item whose meetings fill more than a plan is left out with a note, and everything else goes on."""
+    keeper = Keeper(configured(time=TimeConfig(horizon_days=100)))
+    crowd = tuple(Person(f"person-{number}@a-rather-long-domain.example.org") for number in range(500))
+    rule = "FREQ=DAILY;BYHOUR=" + ",".join(str(hour) for hour in range(24))
+    keeper.do(
+        PageSeen(RoomId("shown"), (shown("large", rrule=rule, duration_s=60, attendees=crowd), shown("one")))
+    )
+    plan = keeper.tick(NOW_S + 1)
+    assert [note.code for note in plan.notes] == ["sync.too-large"]
+    assert keeper.state.meetings_of(Uid("one"))
+    assert not keeper.state.meetings_of(Uid("large"))
+    assert keeper.tick(NOW_S + 2).empty

@@ -5,8 +5,12 @@ import msgspec
 from meetkeeper.core.commands import Amend
 from meetkeeper.core.configuration import TimeConfig
 from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
+from meetkeeper.core.events import Later, PageSeen
+from meetkeeper.core.state import IdempotencyRow
+from meetkeeper.core.timing import ACTS_MAX
 from meetkeeper.core.words import RoomId, Step, Uid
-from tests.core.keeper_kit import HOUR_S, NOW_S, PER, Keeper, configured, effects_of, keys_of
+from meetkeeper.core.zones import wall_of
+from tests.core.keeper_kit import HOUR_S, NOW_S, PER, Keeper, configured, effects_of, keys_of, shown
 
 START_S = NOW_S + HOUR_S
 END_S = NOW_S + 2 * HOUR_S
@@ -164,3 +168,74 @@ def test_a_series_missed_to_its_end_at_one_look_is_retired() -> None:
     keeper.settle_bridge()
     keeper.tick(END_S + 3 * 86_400)
     assert keeper.open_effects(RetireVmr)
+
+
+def test_a_clock_set_back_gives_back_what_it_made_miss() -> None:
+    """Meetings that a clock ahead of time ended unopened come back, and are held when their time really comes."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(END_S + HOUR_S)
+    assert keeper.step_of(meeting) is Step.ENDED
+    keeper.tick_through(NOW_S)
+    assert keeper.step_of(meeting) is Step.SCHEDULED
+    keeper.settle_bridge()
+    keeper.tick_through(START_S)
+    assert keeper.step_of(meeting) is Step.LIVE
+
+
+def test_a_clock_set_back_opens_nothing_twice() -> None:
+    """A meeting that was opened and is over stays over, whatever the clock says afterwards."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(START_S)
+    keeper.tick_through(END_S)
+    keeper.tick_through(START_S + 60)
+    assert keeper.step_of(meeting) is Step.ENDED
+
+
+def test_a_meeting_does_not_come_back_into_a_room_that_was_given_away() -> None:
+    """Who booked the room meanwhile keeps it."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(END_S + HOUR_S)
+    keeper.now_s = float(NOW_S)
+    other = keeper.book()
+    keeper.tick_through(NOW_S)
+    assert (keeper.step_of(meeting), keeper.step_of(other)) == (Step.ENDED, Step.SCHEDULED)
+
+
+def test_a_clock_set_back_makes_no_effect_wait() -> None:
+    """What was to be done at once, or soon, by a clock that was ahead is done at once by the right one."""
+    keeper = Keeper()
+    keeper.now_s += 12 * HOUR_S
+    keeper.tick()
+    keeper.book(start_s=START_S + 24 * HOUR_S, end_s=END_S + 24 * HOUR_S)
+    [row] = keeper.open_effects(EnsureVmr)
+    keeper.report(row.key, Later("away"))
+    keeper.tick(NOW_S)
+    assert [row.again_at_s for row in keeper.state.outbox.values()] == [NOW_S]
+
+
+def test_a_calendar_page_settles_although_the_clock_was_wrong() -> None:
+    """An item that was seen by a clock ahead of time becomes a meeting as soon as the clock is right."""
+    keeper = Keeper()
+    keeper.now_s += 2 * HOUR_S
+    keeper.tick()
+    keeper.do(PageSeen(RoomId("shown"), (shown("one", start=wall_of(NOW_S + 9 * HOUR_S)),)))
+    keeper.tick_through(NOW_S)
+    assert keeper.state.meetings_of(Uid("one"))
+
+
+def test_answers_are_forgotten_a_few_at_a_time() -> None:
+    """However many Idempotency-Keys expire at once, one plan forgets a bounded number of them."""
+    keeper = Keeper()
+    for number in range(ACTS_MAX + 1):
+        row = IdempotencyRow(f"key-{number}", "request", "answer", NOW_S)
+        keeper.state.idempotency[row.key] = row
+    keeper.tick(NOW_S + 86_400)
+    assert len(keeper.state.idempotency) == 1
+    keeper.tick(NOW_S + 86_401)
+    assert not keeper.state.idempotency

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from meetkeeper.core.changes import Change
+from meetkeeper.core.changes import Change, MeetingKept, SeriesKept
 from meetkeeper.core.effects import Announce, Effect, key_of
 from meetkeeper.core.plan import Note, Plan
 from meetkeeper.core.state import State
@@ -12,7 +12,17 @@ from meetkeeper.core.words import Meeting, MeetingId, RoomId, Step
 class Draft:
     """Collects changes, effects and notes for one plan. An effect that already stands in the outbox is not added."""
 
-    __slots__ = ("_changes", "_effects", "_notes", "_state", "forgotten", "now_s", "placed", "steps")
+    __slots__ = (
+        "_changes",
+        "_effects",
+        "_notes",
+        "_state",
+        "body_bytes",
+        "forgotten",
+        "now_s",
+        "placed",
+        "steps",
+    )
 
     def __init__(self, state: State, now_s: float) -> None:
         self._state = state
@@ -20,6 +30,8 @@ class Draft:
         self._changes: list[Change] = []
         self._effects: dict[str, Effect] = {}
         self._notes: list[Note] = []
+        self.body_bytes = 0
+        """Size of the meetings and series in it, by far the largest things a plan holds."""
         self.steps: dict[MeetingId, Step] = {}
         """Steps that meetings take in this plan: the state does not know them yet."""
         self.placed: dict[RoomId, list[Meeting]] = {}
@@ -30,6 +42,9 @@ class Draft:
     def change(self, *changes: Change) -> None:
         """Facts about to be true, in order."""
         self._changes.extend(changes)
+        for change in changes:
+            if type(change) is MeetingKept or type(change) is SeriesKept:
+                self.body_bytes += memoryview(change.body).nbytes
 
     def place(self, meeting: Meeting) -> None:
         """The meeting holds its rooms from here on."""
@@ -51,6 +66,18 @@ class Draft:
     def notes(self, notes: Iterable[Note]) -> None:
         """Several whys."""
         self._notes.extend(notes)
+
+    def take(self, part: "Draft") -> None:
+        """Everything that another draft for the same state has collected."""
+        self._changes.extend(part._changes)
+        for key, effect in part._effects.items():
+            self._effects.setdefault(key, effect)
+        self._notes.extend(part._notes)
+        self.body_bytes += part.body_bytes
+        self.steps.update(part.steps)
+        self.forgotten.update(part.forgotten)
+        for room, meetings in part.placed.items():
+            self.placed.setdefault(room, []).extend(meetings)
 
     def plan(self) -> Plan:
         """The finished plan."""

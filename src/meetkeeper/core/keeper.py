@@ -46,10 +46,12 @@ def step(state: State, event: Event, now_s: float) -> Decision:
             draft = Draft(state, now_s)
             outbox.started(state, draft, event)
         case Ticked():
+            # Each looks at meetings as the state has them: what one has decided the next must see.
             draft = Draft(state, now_s)
-            timing.act_on_due(state, draft)
+            timing.mind_clock(state, draft)
             if not len(draft):
-                # Each looks at meetings as the state has them: what one has decided the next must see.
+                timing.act_on_due(state, draft)
+            if not len(draft):
                 seen.settle_due(state, draft)
             timing.forget_answers(state, draft)
         case PageSeen():
@@ -62,6 +64,7 @@ def step(state: State, event: Event, now_s: float) -> Decision:
             draft = Draft(state, now_s)
             draft.change(ReignOpened(event.epoch, event.server, event.release, event.tzdata))
             outbox.after_crash(state, draft)
+            outbox.bring_forward(state, draft)
         case _:
             return _command(state, event, now_s)
     return Decision(draft.plan())

@@ -259,7 +259,7 @@ def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) ->
         if row.step in RUNNING_STEPS:
             draft.effect(EnsureVmr(row.alias, row.id, Phase.CLOSED, f"r{cancelled.revision}"))
         if not shared and meeting.vmr is not None:
-            retire(state, draft, meeting.vmr)
+            retire(state, draft, meeting.vmr.alias, meeting.vmr.bridge)
     if shared:
         return
     if row.alias is not None and is_untold(state, row.alias):
@@ -272,11 +272,11 @@ def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) ->
         write_items(state, draft, cancelled, remove=True)
 
 
-def retire(state: State, draft: Draft, vmr: Vmr) -> None:
+def retire(state: State, draft: Draft, alias: Alias, bridge: str) -> None:
     """After a grace the VMR leaves its bridge and the alias is buried, unless a meeting uses it again by then."""
-    effect = RetireVmr(vmr.alias, vmr.bridge)
+    effect = RetireVmr(alias, bridge)
     at_s = draft.now_s + state.settings().vmr.retire_after_s
-    draft.change(EffectOpen(key_of(effect), effect, Status.WAITING, 0, at_s, "its last meeting is over"))
+    draft.change(EffectOpen(key_of(effect), effect, Status.WAITING, 0, at_s, "nobody meets there any more"))
 
 
 def leave_vmr(state: State, draft: Draft, uid: Uid) -> None:

@@ -32,6 +32,8 @@ from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step, U
 
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 300.0
+BROUGHT_FORWARD_MAX = 10_000
+"""Rows brought forward in one plan."""
 MAIL_GIVEN_UP_S = 86_400.0
 """A mail that could not be handed over for a day is parked."""
 
@@ -62,6 +64,19 @@ def after_crash(state: State, draft: Draft) -> None:
             reason = "the server stopped while this mail was handed over; it may have arrived"
             draft.change(EffectMoved(row.key, Status.UNKNOWN, row.tries, draft.now_s, reason))
         draft.note("mail.fate-unknown", row.key, reason)
+
+
+def bring_forward(state: State, draft: Draft) -> None:
+    """What waits for longer than anything waits was put off by a clock that was wrong: its time has come."""
+    retire_s = state.settings().vmr.retire_after_s
+    for row in list(state.outbox.values())[:BROUGHT_FORWARD_MAX]:
+        untried = isinstance(row.effect, RetireVmr) and not row.tries
+        longest_s = retire_s if untried else PAUSE_MAX_S * 1.25
+        if row.status is Status.OPEN:
+            longest_s = 0.0
+        if row.status in (Status.OPEN, Status.WAITING) and row.again_at_s > draft.now_s + longest_s:
+            at_s = draft.now_s + (retire_s if untried else 0.0)
+            draft.change(EffectMoved(row.key, row.status, row.tries, at_s, "the clock was wrong before"))
 
 
 def reported(state: State, draft: Draft, event: EffectReported) -> None:
@@ -229,18 +244,20 @@ def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
 
 def _retire_reported(state: State, draft: Draft, row: OutboxRow, effect: RetireVmr, outcome: Outcome) -> None:
     _settle(draft, row, outcome)
-    if isinstance(outcome, Done) and not is_needed(state, effect.alias, draft.now_s):
+    uid = _uid_of(state, effect.alias)
+    # An alias of which nobody knows whose it was is not buried: its own meeting would be the first one shut out.
+    if isinstance(outcome, Done) and uid is not None and not is_needed(state, effect.alias, draft.now_s):
         until_s = int(draft.now_s) + state.settings().vmr.tombstone_s
-        draft.change(VmrRetired(effect.alias, until_s, _uid_of(state, effect.alias)))
+        draft.change(VmrRetired(effect.alias, until_s, uid))
 
 
-def _uid_of(state: State, alias: Alias) -> Uid:
+def _uid_of(state: State, alias: Alias) -> Uid | None:
     uid = state.series_by_alias.get(alias)
     if uid is not None:
         return uid
     meeting_id = state.by_alias.get(alias)
     meeting = None if meeting_id is None else state.meeting(meeting_id)
-    return Uid("") if meeting is None else meeting.uid
+    return None if meeting is None else meeting.uid
 
 
 def _announce(state: State, draft: Draft, row: OutboxRow, effect: Announce) -> None:

@@ -52,13 +52,15 @@ def next_due(
 class DueView:
     """Meeting ids by the time they are next due. May name a meeting too often or too early; never too late."""
 
-    __slots__ = ("_far", "_heap", "_near_until_s", "_time", "verified")
+    __slots__ = ("_far", "_heap", "_near_until_s", "_time", "seen_s", "verified")
 
     def __init__(self) -> None:
         self._time = TimeConfig()
         self._heap: list[tuple[int, MeetingId]] = []
         self._far: dict[int, list[MeetingId]] = {}
         self._near_until_s = 0
+        self.seen_s = 0.0
+        """The clock as it was looked at last."""
         self.verified: set[MeetingId] = set()
         """Meetings whose VMR this server has verified before their start; forgotten with the view, then done again."""
 

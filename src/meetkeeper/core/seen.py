@@ -55,6 +55,12 @@ from meetkeeper.core.words import RUNNING_STEPS, Meeting, Step, Uid
 UIDS_MAX = 200
 """UIDs settled in one plan; the rest follow in the next."""
 SERIES_ROLLED_MAX = 200
+PLAN_BYTES = 4 * 1024 * 1024
+"""A plan this large takes no further UID."""
+UID_BYTES_MAX = 8 * 1024 * 1024
+"""Meetings of one UID that fit into a plan together with what may stand there already."""
+RESTORED_MAX = 5_000
+"""VMRs brought back to a bridge by one survey, the soonest meetings' first; the next survey finds the others."""
 COPIED = (Field.TIME, Field.SUBJECT, Field.ROOMS)
 """What a person may change of a meeting booked here by changing its copy in a room's calendar."""
 
@@ -84,6 +90,8 @@ def settle_due(state: State, draft: Draft) -> None:
     if state.unsettled:
         for uid in due_uids(state, draft.now_s)[:UIDS_MAX]:
             _carry_over(state, draft, settle(state, uid, draft.now_s))
+            if draft.body_bytes > PLAN_BYTES:
+                break
     horizon = horizon_s(state, draft.now_s)
     if state.rolled_until_s < horizon and not len(draft):
         _roll(state, draft, horizon)
@@ -107,18 +115,31 @@ def _roll(state: State, draft: Draft, horizon: int) -> None:
             continue
         found = roll(state, row.uid, draft.now_s)
         if found.series is not None:
-            if not left:
+            if not left or draft.body_bytes > PLAN_BYTES:
                 return
             left -= 1
             _carry_over(state, draft, found)
     for uid in booked[:left]:
         roll_booked(state, draft, uid, horizon)
+        if draft.body_bytes > PLAN_BYTES:
+            return
     if len(booked) <= left:
         state.rolled_until_s = horizon
 
 
 def _carry_over(state: State, draft: Draft, found: UidFindings) -> None:
-    """The findings about one UID, as changes and effects."""
+    """The findings about one UID, unless they are more than one plan can hold: then a problem says so."""
+    part = Draft(state, draft.now_s)
+    _carry(state, part, found)
+    if part.body_bytes <= UID_BYTES_MAX:
+        draft.take(part)
+        return
+    draft.change(*found.items)
+    why = f"its meetings take {part.body_bytes:,} bytes together: it is left as it was; let it say less, or less often"
+    draft.note("sync.too-large", found.uid, why)
+
+
+def _carry(state: State, draft: Draft, found: UidFindings) -> None:
     draft.notes(found.notes)
     draft.change(*found.items)
     booked_here = _booked_here(state, found.uid)
@@ -220,7 +241,7 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     if finding.event is SeriesEvent.NEW or (before is not None and before.over and not ended):
         ask_bridge_for_series(state, draft, series, None if known is None else before or single)
     elif ended:
-        retire(state, draft, series.vmr)
+        retire(state, draft, series.vmr.alias, series.vmr.bridge)
         if is_untold(state, alias):
             draft.change(EffectMoved(untold_key(alias), Status.DONE, reason="ended before anyone was told"))
         elif told:
@@ -308,19 +329,30 @@ def survey(state: State, draft: Draft, event: BridgeSurveyed) -> None:
 
     Only VMRs of this very history are taken down: another lineage's may belong to a database that was restored.
     """
-    for row in list(state.meetings.values()):
-        alias = row.alias
-        if alias is None or alias in event.aliases or row.step not in (Step.PROVISIONED, *RUNNING_STEPS):
+    missing = [
+        row
+        for row in state.meetings.values()
+        if row.alias is not None
+        and row.alias not in event.aliases
+        and row.step in (Step.PROVISIONED, *RUNNING_STEPS)
+    ]
+    missing.sort(key=lambda row: (row.step not in RUNNING_STEPS, row.start_s, row.id))
+    restored: set[str] = set()
+    for row in missing:
+        vmr = state.decode(row).vmr
+        if vmr is None or vmr.bridge != event.bridge or vmr.alias in restored:
             continue
-        meeting = state.decode(row)
-        if meeting.vmr is None or meeting.vmr.bridge != event.bridge:
-            continue
+        restored.add(vmr.alias)
         phase = Phase.OPEN if row.step in RUNNING_STEPS else Phase.BOOKED
-        draft.effect(EnsureVmr(alias, row.id, phase, "restore"))
-        draft.note("vmr.missing", alias, "it was not on the bridge and is brought back")
+        draft.effect(EnsureVmr(vmr.alias, row.id, phase, "restore"))
+        draft.note("vmr.missing", vmr.alias, "it was not on the bridge and is brought back")
+        if len(restored) == RESTORED_MAX:
+            break
     for alias, text in sorted(event.aliases.items()):
         if marker_lineage(text, alias) != state.lineage or is_needed(state, alias, draft.now_s):
             continue
         if key_of(RetireVmr(alias, event.bridge)) not in state.outbox:
-            draft.effect(RetireVmr(alias, event.bridge))
-            draft.note("vmr.orphan", alias, "it stood on the bridge under our marker and no meeting needs it")
+            retire(state, draft, alias, event.bridge)
+            draft.note(
+                "vmr.orphan", alias, "it stands on the bridge under our marker and no meeting needs it"
+            )

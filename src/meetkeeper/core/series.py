@@ -191,7 +191,7 @@ def cancel_series(state: State, draft: Draft, uid: Uid) -> None:
     keep_series(draft, series, state.series[uid].expanded_until_s)
     draft.note("series.cancelled", uid, "the series was cancelled")
     if series.vmr is not None:
-        retire(state, draft, series.vmr)
+        retire(state, draft, series.vmr.alias, series.vmr.bridge)
     if series.vmr is not None and is_untold(state, series.vmr.alias):
         key = untold_key(series.vmr.alias)
         draft.change(EffectMoved(key, Status.DONE, reason="cancelled before anyone was told"))

@@ -4,19 +4,58 @@ A meeting found late is opened at once while its window lasts and noted as late;
 ended without ever being opened. Never twice: each step is a change, and a step is only taken from the one before it.
 """
 
+from itertools import islice
+
+import msgspec
+
 from meetkeeper.core.changes import IdempotencyForgotten, MeetingForgotten, SeriesForgotten
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import EnsureVmr, Phase
 from meetkeeper.core.keeping import retire, series_goes_on, stepped
+from meetkeeper.core.outbox import bring_forward
 from meetkeeper.core.schedule import Act
+from meetkeeper.core.settling import kept_row
 from meetkeeper.core.state import Kept, State
 from meetkeeper.core.words import RUNNING_STEPS, Step
 
+CLOCK_STEP_S = 2.0
+"""A clock that goes back by more than this was set back."""
+SETTLE_MAX_S = 300.0
+"""No calendar settles for longer (`configuration`)."""
 LATE_S = 2.0
 """A start later than this is noted as late."""
 IDEMPOTENCY_KEPT_S = 86_400
 ACTS_MAX = 2_000
 """Meetings acted on in one plan; the rest follow in the next."""
+
+
+def mind_clock(state: State, draft: Draft) -> None:
+    """A clock that was set back was wrong before: what waits for a time that it made up waits no longer.
+
+    A meeting that it made miss, never opened, comes back while its end lies ahead. One that was opened early runs on.
+    """
+    before_s, state.due.seen_s = state.due.seen_s, draft.now_s
+    if draft.now_s >= before_s - CLOCK_STEP_S:
+        return
+    bring_forward(state, draft)
+    for (room, href), settle_at_s in state.unsettled.items():
+        if settle_at_s > draft.now_s + SETTLE_MAX_S:
+            draft.change(kept_row(msgspec.structs.replace(state.items[room][href], settle_at_s=draft.now_s)))
+    for row in state.meetings.values():
+        if row.step is Step.ENDED and row.end_s > draft.now_s and row.id not in state.live_at_s:
+            _come_back(state, draft, row)
+
+
+def _come_back(state: State, draft: Draft, row: Kept) -> None:
+    if any(state.occupying(room, row.start_s, row.end_s) for room in row.rooms):
+        draft.note(
+            "meeting.missed", row.id, "the clock was wrong when it was ended, and its room is taken by now"
+        )
+        return
+    stepped(draft, row, Step.SCHEDULED)
+    draft.note("meeting.back", row.id, "it had been ended by a clock that was wrong")
+    if row.alias is not None:
+        draft.effect(EnsureVmr(row.alias, row.id, Phase.BOOKED, f"back-{row.start_s}"))
 
 
 def act_on_due(state: State, draft: Draft) -> None:
@@ -92,7 +131,7 @@ def _end(state: State, draft: Draft, row: Kept) -> None:
     if not ahead and (uid is None or not series_goes_on(state, uid, draft.now_s)):
         vmr = state.decode(row).vmr
         if vmr is not None:
-            retire(state, draft, vmr)
+            retire(state, draft, vmr.alias, vmr.bridge)
 
 
 def _forget(state: State, draft: Draft, row: Kept) -> None:
@@ -107,7 +146,7 @@ def _forget(state: State, draft: Draft, row: Kept) -> None:
 
 def forget_answers(state: State, draft: Draft) -> None:
     """Idempotency keys are remembered for a day. Kept in order of time, so the first young one ends the walk."""
-    for row in state.idempotency.values():
+    for row in islice(state.idempotency.values(), ACTS_MAX):
         if row.at_s > draft.now_s - IDEMPOTENCY_KEPT_S:
             return
         draft.change(IdempotencyForgotten(row.key))
