@@ -243,6 +243,7 @@ _NEXT = {
     Step.PROVISIONED: {Step.LIVE, Step.ENDED},
     Step.LIVE: {Step.ENDING, Step.ENDED},
     Step.ENDING: {Step.ENDED},
+    Step.ENDED: {Step.SCHEDULED},
 }
 """The steps a clock or a bridge may take a meeting by."""
 _CHANGED = {
@@ -291,6 +292,8 @@ class OnceInTime:
         if change.step not in _NEXT.get(before, set()):
             raise Violation(f"{change.id} went from {before} to {change.step}")
         self._rows[change.id] = (change.step, start_s, end_s)
+        if before is Step.ENDED and (happening.now_s >= end_s or (change.id, start_s) in self._opened):
+            raise Violation(f"{change.id} came back although it was over")
         if change.step is not Step.LIVE:
             return
         opens_s = start_s - happening.state.settings().time.open_before_s
