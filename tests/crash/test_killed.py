@@ -9,7 +9,7 @@ from meetkeeper.host.disk import RealDisk
 from meetkeeper.store.check import check
 from meetkeeper.store.database import Database, Limits
 
-KILLS = 4
+KILLS = 3
 PROGRAM = """
 import os, sys
 from pathlib import Path

@@ -217,6 +217,19 @@ def test_a_folder_is_used_by_one_server() -> None:
     Database.open(disk).close()
 
 
+def test_a_full_disk_is_not_filled_further_by_opening() -> None:
+    """When there is no room to write the last segment anew, opening says so and leaves nothing behind."""
+    disk = CrashDisk()
+    founded(disk).close()
+    before = disk.files()
+    disk.fail("recover:rewrite", errno.ENOSPC)
+    with pytest.raises(Unavailable, match="disk is full"):
+        Database.open(disk, SMALL)
+    assert disk.files() == before
+    disk.heal()
+    Database.open(disk, SMALL).close()
+
+
 def test_looking_goes_on_when_a_file_goes_away() -> None:
     """A snapshot that removes old segments while somebody looks costs a second look, not an error."""
 

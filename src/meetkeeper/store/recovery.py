@@ -241,8 +241,7 @@ def mend(disk: Disk, found: Found) -> None:
         path = found.last.path
         with translated(disk, "writing the last segment anew", path):
             data = disk.read("recover:reread", path)[: found.last_size]
-            disk.write_new("recover:rewrite", path + PART, data)
-            disk.rename("recover:rename", path + PART, path)
+            _replace(disk, path, data)
     with translated(disk, "flushing what was found", "databases"):
         for segment in found.earlier:
             _flush_file(disk, segment.path)
@@ -252,6 +251,18 @@ def mend(disk: Disk, found: Found) -> None:
         if found.snapshot_seq:
             _flush_file(disk, checkpoint.snapshot_path(found.snapshot_seq))
         disk.flush_folder("recover:folder", checkpoint.FOLDER)
+
+
+def _replace(disk: Disk, path: str, data: bytes) -> None:
+    written = False
+    try:
+        disk.write_new("recover:rewrite", path + PART, data)
+        disk.rename("recover:rename", path + PART, path)
+        written = True
+    finally:
+        if not written:  # on a full disk half a copy would take the last room
+            with suppress(OSError):
+                disk.remove("recover:clear", path + PART)
 
 
 def _clear_parts(disk: Disk, folder: str) -> None:
