@@ -22,7 +22,7 @@ from meetkeeper.core.changes import (
 )
 from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake
 from meetkeeper.core.effects import Phase
-from meetkeeper.core.events import EffectReported, PageSeen, Ticked
+from meetkeeper.core.events import EffectReported, PageSeen
 from meetkeeper.core.state import Kept as Row
 from meetkeeper.core.state import Series, State, Status
 from meetkeeper.core.words import (
@@ -318,22 +318,24 @@ class OnceInTime:
 
 
 class OnTime:
-    """P3: after every look at the clock nobody waits whose time has come, and nobody stays whose time is over."""
+    """P3: nobody waits whose time has come, nobody stays whose time is over: two looks at the clock see to it.
+
+    One look may have other things to decide first, and then the next follows at once.
+    """
 
     def __init__(self) -> None:
         self._next_s = 0.0
-        self._fresh: set[MeetingId] = set()
+        self._late: set[MeetingId] = set()
 
     def on_booted(self, happening: seen.Booted) -> None:
         """Look at everybody again."""
         self._next_s = 0.0
+        self._late.clear()
 
     def on_decided(self, happening: seen.Decided) -> None:
-        """Somebody may be due earlier now; what a look at the clock itself brings is due at the next one."""
+        """Somebody may be due earlier now."""
         if happening.plan.changes:
             self._next_s = 0.0
-        if isinstance(happening.event, Ticked):
-            self._fresh.update(change.id for change in happening.plan.changes if type(change) is MeetingKept)
 
     def on_ticked(self, happening: seen.Ticked) -> None:
         """Look at every meeting, without any view of what is due; and when the next one wants something."""
@@ -341,7 +343,8 @@ class OnTime:
         if now_s < self._next_s:
             return
         opens_before_s = happening.state.settings().time.open_before_s
-        next_s = now_s if self._fresh else now_s + 86_400.0
+        next_s = now_s + 86_400.0
+        late: set[MeetingId] = set()
         for row in happening.state.meetings.values():
             step = row.step
             if step is Step.SCHEDULED or step is Step.PROVISIONED:
@@ -350,11 +353,14 @@ class OnTime:
                 at_s = row.end_s
             else:
                 continue
-            if at_s <= now_s and row.id not in self._fresh:
+            if at_s > now_s:
+                next_s = min(next_s, at_s)
+            elif row.id in self._late:
                 raise Violation(f"{row.id} is still {step} {now_s - at_s:.3f} s after it was to go on")
-            next_s = min(next_s, at_s)
-        self._next_s = next_s
-        self._fresh.clear()
+            else:
+                late.add(row.id)
+        self._next_s = now_s if late else next_s
+        self._late = late
 
 
 class OneReign:

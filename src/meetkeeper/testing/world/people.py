@@ -105,12 +105,15 @@ class People:
         raise AssertionError(f"nobody answered {command} for {PATIENCE} times")
 
     def _book(self, mine: list[Booking]) -> Caller[None]:
-        command = self._to_book_again.pop() if self._to_book_again else self._new_book()
+        again = bool(self._to_book_again)
+        command = self._to_book_again.pop() if again else self._new_book()
         answer, _ = yield from self._ask(command)
         if isinstance(answer, str):
             booking = Booking(
                 id=MeetingId(answer), uid=uid_of(command), command=command, views=[view_of(command)]
             )
+            # A calendar may still hold a copy from the history that was lost, and that is newer.
+            booking.touched = again
             mine.append(booking)
             self.bookings.append(booking)
 
