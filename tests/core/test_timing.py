@@ -6,6 +6,7 @@ from meetkeeper.core.commands import Amend
 from meetkeeper.core.configuration import TimeConfig
 from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
 from meetkeeper.core.events import Later, PageSeen
+from meetkeeper.core.plan import apply_plan
 from meetkeeper.core.state import IdempotencyRow
 from meetkeeper.core.timing import ACTS_MAX
 from meetkeeper.core.words import RoomId, Step, Uid
@@ -184,6 +185,19 @@ def test_a_clock_set_back_gives_back_what_it_made_miss() -> None:
     assert keeper.step_of(meeting) is Step.LIVE
 
 
+def test_a_clock_set_right_while_the_server_was_down_is_noticed() -> None:
+    """What a new server reads of its predecessor says how late it was then: the same meetings come back."""
+    before = Keeper()
+    meeting = before.book()
+    before.tick_through(END_S + HOUR_S)
+    after = Keeper()
+    for plan in before.plans:
+        if not plan.empty:
+            apply_plan(after.state, plan)
+    after.tick_through(NOW_S)
+    assert after.step_of(meeting) is Step.SCHEDULED
+
+
 def test_a_clock_set_back_opens_nothing_twice() -> None:
     """A meeting that was opened and is over stays over, whatever the clock says afterwards."""
     keeper = Keeper()
@@ -227,6 +241,20 @@ def test_a_calendar_page_settles_although_the_clock_was_wrong() -> None:
     keeper.do(PageSeen(RoomId("shown"), (shown("one", start=wall_of(NOW_S + 9 * HOUR_S)),)))
     keeper.tick_through(NOW_S)
     assert keeper.state.meetings_of(Uid("one"))
+
+
+def test_an_item_that_was_over_by_a_wrong_clock_becomes_a_meeting() -> None:
+    """What a calendar showed while the clock was far ahead is held all the same when the clock is right."""
+    keeper = Keeper()
+    keeper.now_s += 12 * HOUR_S
+    keeper.show(shown("one"))
+    assert not keeper.state.meetings_of(Uid("one"))
+    keeper.do(PageSeen(RoomId("shown"), cookie="mark"))
+    keeper.tick_through(NOW_S)
+    assert keeper.state.cookies[RoomId("shown")] == ""
+    keeper.show(shown("one"))
+    [row] = keeper.state.meetings_of(Uid("one"))
+    assert row.step is Step.SCHEDULED
 
 
 def test_answers_are_forgotten_a_few_at_a_time() -> None:

@@ -39,7 +39,8 @@ class Decision(Struct, frozen=True, gc=False):
 
 
 def apply_plan(state: State, plan: Plan) -> None:
-    """Write the whole plan into the state."""
+    """Write the whole plan into the state. Its time is remembered, so that a clock set back is noticed by anyone."""
+    state.due.seen_s = plan.at_s
     for change in plan.changes:
         apply(state, change)
     for effect in plan.effects:

@@ -8,7 +8,13 @@ from itertools import islice
 
 import msgspec
 
-from meetkeeper.core.changes import IdempotencyForgotten, MeetingForgotten, SeriesForgotten
+from meetkeeper.core.changes import (
+    CookieKept,
+    IdempotencyForgotten,
+    ItemForgotten,
+    MeetingForgotten,
+    SeriesForgotten,
+)
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import EnsureVmr, Phase
 from meetkeeper.core.keeping import retire, series_goes_on, stepped
@@ -38,12 +44,34 @@ def mind_clock(state: State, draft: Draft) -> None:
     if draft.now_s >= before_s - CLOCK_STEP_S:
         return
     bring_forward(state, draft)
-    for (room, href), settle_at_s in state.unsettled.items():
-        if settle_at_s > draft.now_s + SETTLE_MAX_S:
-            draft.change(kept_row(msgspec.structs.replace(state.items[room][href], settle_at_s=draft.now_s)))
+    if not _settle_again(state, draft):
+        state.due.seen_s = before_s
     for row in state.meetings.values():
         if row.step is Step.ENDED and row.end_s > draft.now_s and row.id not in state.live_at_s:
             _come_back(state, draft, row)
+
+
+def _settle_again(state: State, draft: Draft) -> bool:
+    """Items that wait for the wrong clock settle, those that were over by it are read anew. False if more are left."""
+    left = ACTS_MAX
+    for room, rows in state.items.items():
+        read_anew = False
+        for row in rows.values():
+            if row.settle_at_s is not None and row.settle_at_s > draft.now_s + SETTLE_MAX_S:
+                draft.change(kept_row(msgspec.structs.replace(row, settle_at_s=draft.now_s)))
+            elif row.settle_at_s is None and row.item is None and not state.meetings_of(row.uid):
+                draft.change(ItemForgotten(room, row.href))
+                read_anew = True
+            else:
+                continue
+            left -= 1
+            if not left:
+                break
+        if read_anew and state.cookies.get(room):
+            draft.change(CookieKept(room, ""))
+        if not left:
+            return False
+    return True
 
 
 def _come_back(state: State, draft: Draft, row: Kept) -> None:
