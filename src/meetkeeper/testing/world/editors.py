@@ -7,7 +7,7 @@ in the end is worked out here by plain counting (`expected`), without a line of 
 # ruff: noqa: DTZ001 - wall times are naive on purpose
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -387,6 +387,8 @@ class Editors:
             for wall in thing.rule.walls(thing.master.start)
             if now_s - 300 < instant(wall, thing.zone) < now_s + 7 * 86_400
             and wall not in thing.master.exdates
+            # An exception at midnight is read as one for the whole day.
+            and wall.time() != time.min
         ]
         return self.dice.choice(ahead[:5]) if ahead else None
 

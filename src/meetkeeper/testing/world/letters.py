@@ -100,6 +100,8 @@ class ToldFinal:
         """Series that had no meeting left when they went: nobody is told."""
         self._quiet: set[str] = set()
         """Meetings that were moved into the past: nobody is told."""
+        self._replaced: set[str] = set()
+        """Meetings that go on as another kind: that one is told."""
 
     def on_posted(self, happening: seen.Posted) -> None:
         """Somebody hears something."""
@@ -118,7 +120,9 @@ class ToldFinal:
         """A VMR that stood there from a lost history counts as told; a meeting moved into the past tells nobody."""
         state = happening.state
         for note in happening.plan.notes:
-            if note.code == "vmr.adopted":
+            if note.code == "meeting.replaced":
+                self._replaced.add(note.about)
+            elif note.code == "vmr.adopted":
                 alias = Alias(note.about)
                 uid = state.series_by_alias.get(alias)
                 meeting_id = state.by_alias.get(alias)
@@ -159,7 +163,7 @@ class ToldFinal:
             return
         for row in state.meetings.values():
             meeting = state.decode(row)
-            if row.id in self._quiet:
+            if row.id in self._quiet or (row.id in self._replaced and row.step not in OPEN_STEPS):
                 continue
             if row.series is None:
                 series = state.one_series(meeting.uid)
