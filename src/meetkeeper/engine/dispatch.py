@@ -1,7 +1,8 @@
 """From the outbox to the neighbours: carries out effects whose frames are kept and reports what became of them.
 
 The effect says what ought to be looked after, State says how: a VMR's wanted phase is read when its turn comes, so a
-late or repeated effect can only bring about what is right now. Calls for one alias run one after the other.
+late or repeated effect can only bring about what is right now. Calls for one alias, or for one meeting in one room's
+calendar, run one after the other.
 
 The rules are functions without I/O at the end of this file, shared with the simulated world; the class before them
 waits, calls and counts.
@@ -87,8 +88,8 @@ class Dispatcher:
         self._due: list[tuple[float, EffectKey]] = []
         self._running: set[EffectKey] = set()
         self._gates: dict[tuple[str, int], asyncio.Semaphore] = {}
-        self._alias_locks: dict[Alias, asyncio.Lock] = {}
-        self._alias_users: dict[Alias, int] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._users: dict[str, int] = {}
 
     def offer(self, keys: Iterable[EffectKey]) -> None:
         """These rows were put or moved by kept frames."""
@@ -196,8 +197,8 @@ class Dispatcher:
             )
         return named
 
-    def _turn(self, alias: Alias) -> "_AliasTurn":
-        return _AliasTurn(alias, self._alias_locks, self._alias_users)
+    def _turn(self, of: str) -> "_OneAtATime":
+        return _OneAtATime(of, self._locks, self._users)
 
     def _gate(self, name: str, width: int) -> asyncio.Semaphore:
         gate = self._gates.get((name, width))
@@ -230,7 +231,8 @@ class Dispatcher:
         calendar = desk.neighbours.calendar(effect.room)
         if calendar is None:
             return Done("the room has no calendar any more", idle=True)
-        async with self._gate(f"calendar {calendar.name}", CALENDAR_WRITES_MAX):
+        turn = self._turn(f"{effect.room}/{effect.meeting or effect.series}")
+        async with turn, self._gate(f"calendar {calendar.name}", CALENDAR_WRITES_MAX):
             found = written_by(desk.state, effect)
             if isinstance(found, Done):
                 return found
@@ -243,15 +245,15 @@ class Dispatcher:
         return Done("written")
 
 
-class _AliasTurn:
-    """A lock per alias that is forgotten when nobody holds or awaits it."""
+class _OneAtATime:
+    """A lock per alias or calendar item that is forgotten when nobody holds or awaits it."""
 
-    def __init__(self, alias: Alias, locks: dict[Alias, asyncio.Lock], users: dict[Alias, int]) -> None:
-        self._alias, self._locks, self._users = alias, locks, users
+    def __init__(self, of: str, locks: dict[str, asyncio.Lock], users: dict[str, int]) -> None:
+        self._of, self._locks, self._users = of, locks, users
 
     async def __aenter__(self) -> None:
-        self._users[self._alias] = self._users.get(self._alias, 0) + 1
-        lock = self._locks.setdefault(self._alias, asyncio.Lock())
+        self._users[self._of] = self._users.get(self._of, 0) + 1
+        lock = self._locks.setdefault(self._of, asyncio.Lock())
         taken = False
         try:
             taken = await lock.acquire()
@@ -260,13 +262,13 @@ class _AliasTurn:
                 self._leave()
 
     async def __aexit__(self, *_: object) -> None:
-        self._locks[self._alias].release()
+        self._locks[self._of].release()
         self._leave()
 
     def _leave(self) -> None:
-        self._users[self._alias] -= 1
-        if not self._users[self._alias]:
-            del self._users[self._alias], self._locks[self._alias]
+        self._users[self._of] -= 1
+        if not self._users[self._of]:
+            del self._users[self._of], self._locks[self._of]
 
 
 # --- the rules, without I/O ------------------------------------------------------------------------------------------

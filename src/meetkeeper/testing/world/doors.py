@@ -43,8 +43,12 @@ class SameDoor:
                     self._must_be_derived(series.uid, None, series.vmr)
 
     def on_lost(self, happening: seen.Lost) -> None:
-        """The derived door comes back; one that had been passed over may be free by now."""
-        self._told = {unit: vmr for unit, vmr in self._told.items() if vmr.attempt == 0}
+        """The derived door comes back where it stands; one that was passed over may be free by now."""
+        self._told = {
+            unit: vmr
+            for unit, vmr in self._told.items()
+            if vmr.attempt == 0 and vmr.alias in happening.standing
+        }
 
     def _must_stay(self, unit: str, vmr: Vmr, *, tell: bool = False) -> None:
         known = self._told.get(unit)

@@ -397,18 +397,24 @@ class Server:
         source = self._outside.source(self.state, effect.room)
         if source is None:
             return Done("the room has no calendar any more", idle=True)
-        found = dispatch.written_by(self.state, effect)
-        if isinstance(found, Done):
-            return found
-        meeting, series = found
-        uid = dispatch.uid_of(meeting, series)
-        self._outside.happened(seen.Wrote(key, effect.room))
-        write = partial(source.write, meeting, series)
-        arrive = partial(source.remove, uid) if effect.remove else write
-        yield from self._travel(source.one_way_s(), arrive)
-        arrive()
-        yield Pause(source.one_way_s())
-        return Done("removed" if effect.remove else "written")
+        turn = f"{effect.room}/{effect.meeting or effect.series}"
+        yield Turn(turn)
+        try:
+            found = dispatch.written_by(self.state, effect)
+            if isinstance(found, Done):
+                return found
+            meeting, series = found
+            uid = dispatch.uid_of(meeting, series)
+            self._outside.happened(seen.Wrote(key, effect.room))
+            write = partial(source.write, meeting, series)
+            arrive = partial(source.remove, uid) if effect.remove else write
+            yield from self._travel(source.one_way_s(), arrive)
+            arrive()
+            yield Pause(source.one_way_s())
+            return Done("removed" if effect.remove else "written")
+        finally:
+            if self.alive:
+                self._leave(turn)
 
     # --- looking outside, as engine.poll and engine.survey do ---------------------------------------------------------
 
