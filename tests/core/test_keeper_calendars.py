@@ -61,6 +61,21 @@ def test_what_goes_on_as_another_kind_is_told_no_more_as_the_old_one() -> None:
         assert isinstance(told_by(keeper.state, effect), Done)
 
 
+def test_a_meeting_that_is_over_is_told_no_more_when_its_uid_goes_on_as_a_series() -> None:
+    """An invitation that still waits when its meeting is over and a series goes by its UID is superseded."""
+    keeper = Keeper()
+    keeper.show(shown("one"))
+    keeper.settle_bridge()
+    keeper.report(keeper.open_effects(Announce)[0].key, Done())
+    waiting = [row.effect for row in keeper.open_effects(SendMail)]
+    keeper.tick_through(NOW_S + HOUR_S)
+    keeper.tick_through(NOW_S + 2 * HOUR_S)
+    keeper.show(shown("one", rrule="FREQ=DAILY;COUNT=3", sequence=1))
+    for effect in waiting:
+        assert isinstance(effect, SendMail)
+        assert isinstance(told_by(keeper.state, effect), Done)
+
+
 def test_doors_of_single_occurrences_do_not_outlive_their_series() -> None:
     """Where each occurrence has a door of its own, a series that stops repeating cancels and retires all of them."""
     keeper = Keeper(configured(vmr=VmrConfig(each_occurrence=True)))

@@ -27,10 +27,11 @@ from meetkeeper.core.events import (
     Taken,
     Unclear,
 )
+from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.invitation import PRIVATE_TITLE
 from meetkeeper.core.keeping import is_needed
 from meetkeeper.core.state import OutboxRow, Series, State, Status
-from meetkeeper.core.words import RUNNING_STEPS, Alias, EffectKey, Meeting, Uid
+from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Alias, EffectKey, Meeting, Uid
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours
 from meetkeeper.engine.node import Handled
 from meetkeeper.ports.bridge import AliasTaken, Ensured, WantedVmr
@@ -333,9 +334,21 @@ def told_by(state: State, effect: SendMail) -> tuple[Meeting | None, Series | No
     told = meeting or series
     if told is None:
         return Done("the meeting is forgotten", idle=True)
-    if told.revision > effect.revision and effect.method == "REQUEST":
+    if effect.method == "REQUEST" and told.revision > effect.revision:
         return Done(f"superseded by revision {told.revision}", idle=True)
+    if effect.method == "REQUEST" and _goes_on_otherwise(state, told):
+        return Done("superseded: it goes on as another kind of meeting", idle=True)
     return meeting, series
+
+
+def _goes_on_otherwise(state: State, told: Meeting | Series) -> bool:
+    """A single meeting that is over while a series goes by its UID, or the other way."""
+    row = state.meetings.get(meeting_id(told.uid, None))
+    single_is_open = row is not None and row.step in OPEN_STEPS
+    if isinstance(told, Series):
+        return told.over and single_is_open
+    series = state.one_series(told.uid) if told.original_start_s is None else None
+    return series is not None and not series.over and not single_is_open
 
 
 def may_hand_over(state: State, key: EffectKey) -> bool:
