@@ -42,6 +42,19 @@ def test_a_meeting_lives_by_its_clock() -> None:
     assert keeper.tick(END_S + 1).empty
 
 
+def test_a_meeting_that_moved_is_verified_for_its_new_start() -> None:
+    """A VMR that was verified before one start is verified again before another."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick(START_S - 900)
+    keeper.settle_bridge()
+    keeper.do(Amend(id=meeting, start_s=START_S + HOUR_S, end_s=END_S + HOUR_S))
+    verifying = f"vmr/{keeper.vmr(meeting).alias}/booked/verify-{START_S + HOUR_S}"
+    assert keys_of(keeper.tick(START_S + HOUR_S - 900)) == [verifying]
+    assert keeper.tick(START_S + HOUR_S - 899).empty
+
+
 def test_a_meeting_found_late_is_opened_at_once() -> None:
     """Inside its window a late meeting is live after the very next look at the clock, and noted as late."""
     keeper = Keeper()

@@ -87,8 +87,7 @@ class Meetings(Struct, frozen=True, gc=False, tag_field="kind", tag="meetings"):
     """A block of meetings by columns. `rooms` are places in `sets`, which names each set of rooms once per block."""
 
     count: int
-    bytes: int
-    """Length of the bodies that follow, one a line, all line feeds included."""
+    """Rows here, and bodies that follow, one a line."""
     sets: list[tuple[RoomId, ...]]
     id: list[MeetingId]
     start_s: list[int]
@@ -291,7 +290,6 @@ def _block(rows: list[Kept]) -> bytes:
     places: dict[tuple[RoomId, ...], int] = {}
     head = Meetings(
         count=len(rows),
-        bytes=len(bodies) + 1,
         rooms=[places.setdefault(row.rooms, len(places)) for row in rows],
         sets=list(places),
         id=[row.id for row in rows],
@@ -327,50 +325,49 @@ def load(parts: Iterable[bytes]) -> Loaded:
 
 
 class _Cursor:
-    """Whole lines and counted bytes out of parts cut anywhere."""
+    """Whole lines out of parts cut anywhere. Each line is cut out once and never copied again."""
 
     def __init__(self, parts: Iterable[bytes]) -> None:
         self._parts = iter(parts)
-        self._held = b""
+        self._lines: list[bytes] = []
         self._at = 0
+        self._carried = b""
         self.read = 0
         """Bytes taken from the parts so far."""
 
     def line(self) -> bytes:
-        """The next line without its line feed; empty at the end."""
-        while (stop := self._held.find(b"\n", self._at)) < 0:
-            if len(self._held) - self._at > LINE_BYTES_MAX or not self._more(0):
-                raise _damaged("a line has no end")
-        line = self._held[self._at : stop]
-        self._at = stop + 1
-        return line
+        """The next line without its line feed."""
+        return self.take(1)[0]
 
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        while len(self._held) - self._at < size:
-            if not self._more(size):
-                raise _damaged("it ends inside a block")
-        taken = self._held[self._at : self._at + size]
-        self._at += size
-        return taken
+    def take(self, count: int) -> list[bytes]:
+        """The next lines without their line feeds."""
+        lines = self._lines[self._at : self._at + count]
+        self._at += len(lines)
+        while len(lines) < count:
+            if not self._more():
+                raise _damaged("it ends too early")
+            more = self._lines[: count - len(lines)]
+            self._at = len(more)
+            lines += more
+        return lines
 
     @property
     def done(self) -> bool:
         """Nothing is left."""
-        return self._at >= len(self._held) and not self._more(0)
+        return self._at >= len(self._lines) and not self._more() and not self._carried
 
-    def _more(self, wanted: int) -> bool:
-        gathered = [self._held[self._at :]]
-        have = len(gathered[0])
-        self._at = 0
+    def _more(self) -> bool:
         for part in self._parts:
-            gathered.append(part)
             self.read += len(part)
-            have += len(part)
-            if part and have >= wanted:
-                break
-        self._held = b"".join(gathered)
-        return len(self._held) > len(gathered[0])
+            lines = part.split(b"\n")
+            lines[0] = self._carried + lines[0]
+            self._carried = lines.pop()
+            if len(self._carried) > LINE_BYTES_MAX:
+                raise _damaged("a line has no end")
+            if lines:
+                self._lines, self._at = lines, 0
+                return True
+        return False
 
 
 class _Loader:
@@ -425,9 +422,7 @@ class _Loader:
         return line
 
     def _meetings(self, head: Meetings) -> None:
-        if head.bytes < 0:
-            raise _damaged("a block has a negative length")
-        bodies = self._cursor.take(head.bytes).split(b"\n")
+        bodies = self._cursor.take(head.count) if head.count > 0 else []
         columns = (
             head.id,
             head.start_s,
@@ -438,11 +433,7 @@ class _Loader:
             head.numeric_id,
             head.series,
         )
-        if (
-            any(len(column) != head.count for column in columns)
-            or len(bodies) != head.count + 1
-            or bodies[-1]
-        ):
+        if any(len(column) != len(bodies) for column in columns):
             raise _damaged("a block does not hold what it promises")
         intern_rooms, one_int, one_name = (
             self._state.intern_rooms,

@@ -7,6 +7,7 @@ in the first or last half hour have to be looked at in their agenda.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
+from operator import sub
 from typing import Protocol
 
 from meetkeeper.core.words import OPEN_STEPS, MeetingId, RoomId, Step
@@ -61,7 +62,7 @@ class Agenda:
         """Take over many meetings, in one go; this agenda is empty and `meetings` sorted by start."""
         self.meetings = meetings
         self.starts = [meeting.start_s for meeting in meetings]
-        self.longest_s = max((meeting.end_s - meeting.start_s for meeting in meetings), default=0)
+        self.longest_s = max(map(sub, [meeting.end_s for meeting in meetings], self.starts), default=0)
 
     def swap(self, old: Spanning, new: Spanning) -> None:
         """Put `new` where `old` is; both have the same span."""

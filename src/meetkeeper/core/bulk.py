@@ -14,15 +14,34 @@ from meetkeeper.core.words import Alias, RoomId, Step
 
 
 class Bulk:
-    """Meetings on their way into a State that holds none. Series and configuration are put before them."""
+    """Meetings on their way into a State that holds none. Series and configuration are put before them.
+
+    A table of a million keys outgrows the processor's caches: each is filled by itself, not in turn with others.
+    """
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._rows: list[Kept] = []
         self._by_room: defaultdict[RoomId, list[Spanning]] = defaultdict(list)
 
     def add(self, rows: list[Kept]) -> None:
         """Take these rows, none of which the state knows yet."""
-        state, by_room, cancelled = self._state, self._by_room, Step.CANCELLED
+        by_room, cancelled = self._by_room, Step.CANCELLED
+        self._rows += rows
+        for row in rows:
+            if row.step is not cancelled:
+                for room in row.rooms:
+                    by_room[room].append(row)
+
+    def finish(self) -> None:
+        """Fill the tables, then build what is sorted by time."""
+        self._fill_tables()
+        self._fill_rooms()
+        self._rows.clear()
+        self._by_room.clear()
+
+    def _fill_tables(self) -> None:
+        state, rows = self._state, self._rows
         of_series = state.series_by_alias
         ids = [row.id for row in rows]
         state.meetings.update(zip(ids, rows, strict=True))
@@ -30,19 +49,15 @@ class Bulk:
         owner_ids = ids if len(owners) == len(rows) else [row.id for row in owners]
         # An owner has both; the casts cost nothing, a check of a million rows does.
         aliases = cast(list[Alias], [row.alias for row in owners])
-        numbers = cast(list[str], [row.numeric_id for row in owners])
         state.by_alias.update(zip(aliases, owner_ids, strict=True))
+        numbers = cast(list[str], [row.numeric_id for row in owners])
         state.numeric_ids.update(zip(numbers, owner_ids, strict=True))
-        for row in rows:
-            if row.step is not cancelled:
-                for room in row.rooms:
-                    by_room[room].append(row)
         for row in [row for row in rows if row.series]:
             assert row.series
             state.occurrences.setdefault(row.series, {})[row.id] = None
+        state.due.watch_many((row.id, row.start_s, row.end_s, row.step) for row in rows)
 
-    def finish(self) -> None:
-        """Build what is sorted by time."""
+    def _fill_rooms(self) -> None:
         state = self._state
         by_start = attrgetter("start_s")
         for room, rows in self._by_room.items():
@@ -52,5 +67,3 @@ class Bulk:
                 agenda = state.agendas[room] = Agenda()
             agenda.fill(rows)
             state.occupancy.fill(room, rows)
-        state.due.watch_many((row.id, row.start_s, row.end_s, row.step) for row in state.meetings.values())
-        self._by_room.clear()

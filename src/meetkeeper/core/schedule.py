@@ -61,12 +61,14 @@ class DueView:
         self._near_until_s = 0
         self.seen_s = 0.0
         """The clock as it was looked at last."""
-        self.verified: set[MeetingId] = set()
-        """Meetings whose VMR this server has verified before their start; forgotten with the view, then done again."""
+        self.verified: dict[MeetingId, int] = {}
+        """Meetings whose VMR this server has verified, and before which start; a new server verifies again."""
 
     def watch(self, meeting_id: MeetingId, start_s: int, end_s: int, step: Step) -> None:
         """The meeting is new or has changed."""
-        due_s, _ = next_due(start_s, end_s, step, self._time, verified=meeting_id in self.verified)
+        due_s, _ = next_due(
+            start_s, end_s, step, self._time, verified=self.verified.get(meeting_id) == start_s
+        )
         if due_s < self._near_until_s:
             heappush(self._heap, (due_s, meeting_id))
         else:
@@ -113,7 +115,7 @@ class DueView:
 
     def act(self, meeting_id: MeetingId, start_s: int, end_s: int, step: Step) -> tuple[int, Act]:
         """When and what the meeting is due for, by the rules in force."""
-        return next_due(start_s, end_s, step, self._time, verified=meeting_id in self.verified)
+        return next_due(start_s, end_s, step, self._time, verified=self.verified.get(meeting_id) == start_s)
 
     def pull(self, now_s: float) -> list[MeetingId]:
         """Meetings that may be due by now, by due time; each must be watched again by whoever acts on it."""

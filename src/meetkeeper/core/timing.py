@@ -107,7 +107,7 @@ def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
             if draft.now_s >= row.start_s - state.settings().time.open_before_s:
                 _open(state, draft, row)
                 return
-            state.due.verified.add(row.id)
+            state.due.verified[row.id] = row.start_s
             state.due.watch(row.id, row.start_s, row.end_s, row.step)
             if row.alias is not None:
                 draft.effect(EnsureVmr(row.alias, row.id, Phase.BOOKED, f"verify-{row.start_s}"))
@@ -125,7 +125,7 @@ def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
 
 
 def _open(state: State, draft: Draft, row: Kept) -> None:
-    state.due.verified.discard(row.id)
+    state.due.verified.pop(row.id, None)
     late_s = draft.now_s - (row.start_s - state.settings().time.open_before_s)
     if draft.now_s >= row.end_s:
         draft.note(
@@ -164,6 +164,7 @@ def _end(state: State, draft: Draft, row: Kept) -> None:
 
 def _forget(state: State, draft: Draft, row: Kept) -> None:
     draft.change(MeetingForgotten(row.id))
+    state.due.verified.pop(row.id, None)
     draft.forgotten.add(row.id)
     uid = row.series
     if uid is not None:

@@ -4,6 +4,7 @@ A judge keeps its own books from what it sees and trusts no index of the state i
 when a server died never happened: every judge forgets it when the next server has read its home (`Booted`).
 """
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,18 +12,15 @@ import msgspec
 
 from meetkeeper.core.changes import (
     Change,
-    CookieKept,
     EffectMoved,
-    ItemForgotten,
     ItemKept,
     MeetingForgotten,
     MeetingKept,
     MeetingStepped,
     SeriesKept,
 )
-from meetkeeper.core.commands import Amend, Book, Cancel, ReleaseBrake
+from meetkeeper.core.commands import Amend, Book, Cancel, Command
 from meetkeeper.core.effects import Phase
-from meetkeeper.core.events import EffectReported, PageSeen
 from meetkeeper.core.state import Kept as Row
 from meetkeeper.core.state import Series, State, Status
 from meetkeeper.core.words import (
@@ -32,15 +30,14 @@ from meetkeeper.core.words import (
     EffectKey,
     Meeting,
     MeetingId,
-    RoomId,
     Step,
-    Uid,
 )
 from meetkeeper.engine.node import touched_effects
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.doors import OneDoorEach, SameDoor
 from meetkeeper.testing.world.happenings import Violation
 from meetkeeper.testing.world.letters import Adopted, MailOnce, ToldFinal
+from meetkeeper.testing.world.listings import BrakeHolds, CookieBehind, SweepNeedsListing
 from meetkeeper.testing.world.readback import StateIsJournal
 
 _decode_meeting = msgspec.json.Decoder(Meeting).decode
@@ -53,11 +50,14 @@ class NothingLost:
     def __init__(self) -> None:
         self._hashes: dict[int, str] = {}
         self._kept_seq = 0
+        self._asked: dict[int, tuple[object, int]] = {}
         self._answered: dict[MeetingId, tuple[int, int]] = {}
 
     def on_decided(self, happening: seen.Decided) -> None:
-        """Remember the chain."""
+        """Remember the chain, and which frame holds what was asked for."""
         self._hashes[happening.position.seq] = happening.position.hash
+        if isinstance(happening.event, Command):
+            self._asked[id(happening.event)] = happening.event, happening.position.seq
 
     def on_kept(self, happening: seen.Kept) -> None:
         """From here on it must be found."""
@@ -65,14 +65,14 @@ class NothingLost:
 
     def on_answered(self, happening: seen.Answered) -> None:
         """An acknowledged change must be found too."""
-        if happening.seq > self._kept_seq:
-            raise Violation(
-                f"{happening.command} was answered at seq {happening.seq}, kept is {self._kept_seq}"
-            )
+        _, decided_seq = self._asked.pop(id(happening.command), (None, 0))
+        seq = max(happening.seq, decided_seq)
+        if seq > self._kept_seq:
+            raise Violation(f"{happening.command} was answered at seq {seq}, kept is {self._kept_seq}")
         if isinstance(happening.answer, str) and isinstance(happening.command, Book | Amend | Cancel):
             meeting = happening.state.meeting(MeetingId(happening.answer))
             if meeting is not None:
-                self._answered[meeting.id] = (happening.seq, meeting.revision)
+                self._answered[meeting.id] = (seq, meeting.revision)
 
     def on_booted(self, happening: seen.Booted) -> None:
         """Everything kept is there, byte for byte."""
@@ -86,6 +86,7 @@ class NothingLost:
             del self._hashes[seq]
         self._hashes[position.seq] = position.hash
         self._kept_seq = position.seq
+        self._asked.clear()
         self._acknowledged(happening.database.state)
 
     def on_lost(self, happening: seen.Lost) -> None:
@@ -116,6 +117,7 @@ class KeptThenSpoken:
         self._sending: set[EffectKey] = set()
         self._rows: dict[MeetingId, Row] = {}
         self._series: dict[Alias, Series] = {}
+        self._unkept: deque[seen.Decided] = deque()
 
     def on_booted(self, happening: seen.Booted) -> None:
         """What was found is kept."""
@@ -125,12 +127,18 @@ class KeptThenSpoken:
         series = [state.one_series(uid) for uid in state.series]
         self._series = {one.vmr.alias: one for one in series if one is not None and one.vmr is not None}
         self._sending.clear()
+        self._unkept.clear()
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Not kept yet."""
+        self._unkept.append(happening)
 
     def on_kept(self, happening: seen.Kept) -> None:
         """These may be spoken of."""
-        for frame in happening.frames:
-            self._keys.update(touched_effects(frame.plan))
-            for change in frame.plan.changes:
+        while self._unkept and self._unkept[0].position.seq <= happening.position.seq:
+            plan = self._unkept.popleft().plan
+            self._keys.update(touched_effects(plan))
+            for change in plan.changes:
                 self._keep(change)
 
     def _keep(self, change: Change) -> None:
@@ -402,105 +410,6 @@ class OpenForTheRunning:
             raise Violation(f"{happening.alias} is opened although none of its meetings runs")
 
 
-class CookieBehind:
-    """P4: a cookie never runs ahead of what it stands for: it is kept with its page or after it, never before."""
-
-    def __init__(self) -> None:
-        self._seen: dict[RoomId, set[tuple[str, str]]] = {}
-
-    def on_decided(self, happening: seen.Decided) -> None:
-        """A plan that moves a cookie has left no item of its page out."""
-        event = happening.event
-        if not isinstance(event, PageSeen):
-            return
-        moved = any(type(change) is CookieKept and change.cookie for change in happening.plan.changes)
-        if not moved:
-            return
-        rows = happening.state.items.get(event.room, {})
-        for item in event.items:
-            row = rows.get(item.href)
-            if row is None or row.fingerprint != item.fingerprint:
-                raise Violation(f"the cookie of {event.room} moved before {item.href} was kept")
-        for href in event.gone:
-            row = rows.get(href)
-            shown = any(item.href == href for item in event.items)
-            if row is not None and not (row.gone or row.held or shown):
-                raise Violation(f"the cookie of {event.room} moved before {href} was taken as gone")
-
-
-class BrakeHolds:
-    """Nothing is cancelled past the brake: what a single listing takes away too much of waits for a person.
-
-    Counted are items whose UID has a meeting ahead in the room and that the room shows under no other name.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[RoomId, dict[str, Uid]] = {}
-        self._held: dict[tuple[RoomId, str], int] = {}
-
-    def on_booted(self, happening: seen.Booted) -> None:
-        """What was not kept was not seen."""
-        state, seq = happening.database.state, happening.database.position.seq
-        self._known = {
-            room: {href: row.uid for href, row in rows.items() if not row.gone}
-            for room, rows in state.items.items()
-        }
-        self._held = {place: at for place, at in self._held.items() if at <= seq}
-
-    def on_lost(self, happening: seen.Lost) -> None:
-        """Nothing was seen."""
-        self._held.clear()
-
-    def on_decided(self, happening: seen.Decided) -> None:
-        """Count what vanishes; watch what is held."""
-        event = happening.event
-        for change in happening.plan.changes:
-            ours = isinstance(event, EffectReported)
-            if type(change) is ItemForgotten and (change.room, change.href) in self._held and not ours:
-                raise Violation(f"{change.href} of {change.room} was dropped past the brake")
-        if isinstance(event, PageSeen):
-            self._page(event, happening)
-        elif isinstance(event, ReleaseBrake):
-            for place in [place for place in self._held if place[0] == event.room]:
-                del self._held[place]
-
-    def _page(self, event: PageSeen, happening: seen.Decided) -> None:
-        known = self._known.setdefault(event.room, {})
-        known.update({item.href: item.uid for item in event.items})
-        shown = {item.uid for item in event.items}
-        seen_again = [href for href, uid in known.items() if uid in shown or href in (event.listing or ())]
-        for href in seen_again:
-            self._held.pop((event.room, href), None)
-        if event.listing is None:
-            for href in event.gone:
-                if (event.room, href) not in self._held:
-                    known.pop(href, None)
-            return
-        left = {uid for href, uid in known.items() if href in event.listing}
-        vanished = [href for href in known if href not in event.listing]
-        counted = [
-            href
-            for href in vanished
-            if known[href] not in left and self._is_ahead(happening, event.room, known[href])
-        ]
-        brake = happening.state.settings().brake
-        if len(counted) > brake.items_min and len(counted) * 100 > brake.percent * len(known):
-            for href in counted:
-                self._held.setdefault((event.room, href), happening.position.seq)
-        for href in vanished:
-            if (event.room, href) not in self._held:
-                del known[href]
-
-    def _is_ahead(self, happening: seen.Decided, room: RoomId, uid: Uid) -> bool:
-        return any(
-            row.step in OPEN_STEPS
-            and row.end_s > happening.now_s
-            and room in row.rooms
-            and happening.state.decode(row).uid == uid
-            for row in happening.state.meetings.values()
-        )
-
-
 Judge = (
     NothingLost
     | KeptThenSpoken
@@ -516,6 +425,7 @@ Judge = (
     | OneReign
     | OpenForTheRunning
     | CookieBehind
+    | SweepNeedsListing
     | BrakeHolds
 )
 _ON: dict[str, type] = {
@@ -557,6 +467,7 @@ class Checkers:
             OneReign(),
             OpenForTheRunning(),
             CookieBehind(),
+            SweepNeedsListing(),
             BrakeHolds(),
         )
         self._by_kind: dict[type, list[Callable[[Any], None]]] = {}

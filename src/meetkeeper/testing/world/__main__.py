@@ -6,7 +6,7 @@ import time
 
 from meetkeeper.testing.world.run import run_seed
 
-MINUTES = 30.0
+MINUTES = 10.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +15,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1, help="how many worlds")
     parser.add_argument("--seed", type=int, default=1, help="the first one's seed")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="simulated minutes of weather")
+    parser.add_argument(
+        "--trace", action="store_true", help="print each world's trace: the same seed, the same trace"
+    )
     asked = parser.parse_args(arguments)
     began_s = time.monotonic()
     broken, events, decisions, crashes = [], 0, 0, 0
@@ -23,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
         events += report.events
         decisions += report.decisions
         crashes += report.crashes
+        if asked.trace:
+            print(seed, report.events, report.trace)
         if report.broken:
             broken.append(seed)
             print(report.broken, "\n")

@@ -10,7 +10,6 @@ from meetkeeper.core.events import Event
 from meetkeeper.core.plan import Plan
 from meetkeeper.core.state import Series, State
 from meetkeeper.core.words import Alias, EffectKey, Meeting, RoomId
-from meetkeeper.engine.node import KeptFrame
 from meetkeeper.ports.bridge import WantedVmr
 from meetkeeper.store.database import Database
 
@@ -72,9 +71,8 @@ class Ticked(Struct, frozen=True):
 
 
 class Kept(Struct, frozen=True):
-    """These frames have just become durable."""
+    """Everything up to this position is durable from here on."""
 
-    frames: list[KeptFrame]
     position: Position
 
 

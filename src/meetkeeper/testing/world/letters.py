@@ -1,5 +1,7 @@
 """Judges of mails: each once under its Message-ID, and in the end everybody knows what is so (P4, P5)."""
 
+from collections import deque
+
 import msgspec
 from msgspec import Struct
 
@@ -27,6 +29,7 @@ class MailOnce:
         self._resent: dict[str, int] = {}
         self._ids: dict[tuple[str, int, str, str], str] = {}
         self._in_hand: set[EffectKey] = set()
+        self._unkept: deque[seen.Decided] = deque()
 
     def on_handed_over(self, happening: seen.HandedOver) -> None:
         """Until its fate is reported."""
@@ -34,13 +37,14 @@ class MailOnce:
 
     def on_kept(self, happening: seen.Kept) -> None:
         """Its fate is known for good."""
-        for frame in happening.frames:
-            for change in frame.plan.changes:
+        while self._unkept and self._unkept[0].position.seq <= happening.position.seq:
+            for change in self._unkept.popleft().plan.changes:
                 if type(change) is EffectMoved and change.status is not Status.SENDING:
                     self._in_hand.discard(change.key)
 
     def on_decided(self, happening: seen.Decided) -> None:
         """Somebody asks for it again."""
+        self._unkept.append(happening)
         event = happening.event
         if isinstance(event, Resend):
             row = happening.state.meetings.get(event.id)
@@ -58,6 +62,7 @@ class MailOnce:
             for key in sorted(self._in_hand):
                 self._passes[key] = self._passes.get(key, 0) + 1
         self._in_hand.clear()
+        self._unkept.clear()
 
     def on_lost(self, happening: seen.Lost) -> None:
         """Revisions begin anew."""

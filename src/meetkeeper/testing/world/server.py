@@ -178,7 +178,7 @@ class Server:
 
     def _on_kept(self, seq: int) -> None:
         frames = self.node.kept_until(seq)
-        self._outside.happened(seen.Kept(frames, self.node.database.kept))
+        self._outside.happened(seen.Kept(self.node.database.kept))
         waiting = self._waiting
         while self.alive and waiting and waiting[0][0] <= seq:
             waiting.popleft()[1]()
