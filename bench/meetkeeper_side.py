@@ -39,7 +39,6 @@ from bench.records import (
     uid_of,
 )
 from meetkeeper.app.home import Home, NodeConfig, init
-from meetkeeper.codec.frame import Position
 from meetkeeper.core import keeper
 from meetkeeper.core.changes import ConfigDeployed, Founded
 from meetkeeper.core.commands import Book
@@ -51,6 +50,7 @@ from meetkeeper.core.words import Meeting, Person, RoomId, Uid
 from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours
 from meetkeeper.engine.node import Node
+from meetkeeper.ha.words import Position
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.ports.bridge import Bridge

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meetkeeper.codec import frame
-from meetkeeper.codec.frame import ORIGIN, Frame, Position, Why
+from meetkeeper.codec.frame import Frame, Why
 from meetkeeper.core.errors import TheirMistake
+from meetkeeper.ha.words import ORIGIN, Position
 
 bodies = st.binary(max_size=60).map(lambda data: data.replace(b"\n", b" "))
 

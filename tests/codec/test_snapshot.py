@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from meetkeeper.codec import snapshot
-from meetkeeper.codec.frame import Position
 from meetkeeper.core.bulk import Bulk
 from meetkeeper.core.changes import MeetingStepped, SeriesKept, apply, raw
 from meetkeeper.core.errors import Corrupt, MeetkeeperError, TheirMistake
 from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.core.words import Alias, MeetingId, Step, Uid
+from meetkeeper.ha.words import Position
 from meetkeeper.store.check import faults_of
 from tests.codec.plans import every_plan, meeting_kept
 

@@ -7,8 +7,9 @@ from unittest.mock import patch
 import pytest
 
 from meetkeeper.codec import frame
-from meetkeeper.codec.frame import Frame, Position, Why
+from meetkeeper.codec.frame import Frame, Why
 from meetkeeper.core.plan import Plan
+from meetkeeper.ha.words import Position
 from meetkeeper.ports.disk import Disk, OpenFile
 from meetkeeper.store import recovery
 from meetkeeper.store.database import Database

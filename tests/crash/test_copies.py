@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from meetkeeper.codec import frame, snapshot
-from meetkeeper.codec.frame import Position, Why
+from meetkeeper.codec.frame import Why
 from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.core.plan import Plan
+from meetkeeper.ha.words import Position
 from meetkeeper.store.check import check
 from meetkeeper.store.database import Database
 from meetkeeper.testing.disk import CrashDisk, Files

@@ -3,8 +3,8 @@
 import pytest
 
 from meetkeeper.codec import snapshot
-from meetkeeper.codec.frame import ORIGIN, Position
 from meetkeeper.core.errors import Refused
+from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.store import checkpoint
 from meetkeeper.store.check import check
 from meetkeeper.store.database import Database

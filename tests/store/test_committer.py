@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from meetkeeper.codec.frame import Position
 from meetkeeper.core.errors import MeetkeeperError, OurMistake, Unavailable
 from meetkeeper.core.plan import Plan
+from meetkeeper.ha.words import Position
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.store.committer import Committer
 from meetkeeper.store.database import Database

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from meetkeeper.codec import frame, record, snapshot
-from meetkeeper.codec.frame import ORIGIN
 from meetkeeper.core.errors import Corrupt, MeetkeeperError, OurMistake, Refused, TheirMistake, Unavailable
 from meetkeeper.core.plan import Plan
+from meetkeeper.ha.words import ORIGIN
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.store import checkpoint, journal
 from meetkeeper.store.check import check

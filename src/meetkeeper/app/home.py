@@ -18,14 +18,81 @@ from msgspec import Meta, Struct, field
 from meetkeeper.core.configuration import Config, Port
 from meetkeeper.core.errors import NotFound, Refused, TheirMistake
 
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 CLI_TOKEN = "local/cli.token"  # noqa: S105 — a file's name
 ADDRESS = "local/address"
+
+
+class PeerNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The other server, as this one knows it."""
+
+    name: Annotated[str, Meta(pattern=NAME)]
+    address: str
+    """HOST:PORT of its line between servers."""
+    agent: str = ""
+    """HOST:PORT of its agent; empty: the port after `address`."""
+
+
+class FileRegisterNode(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="file"
+):
+    """A folder on a third host's share, mounted here (NFS: `actimeo=0` or `noac`; SMB: `cache=none`)."""
+
+    folder: str
+    deadline_s: float = 2.0
+
+
+class EtcdRegisterNode(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="etcd"
+):
+    """An etcd cluster, by its JSON gateway."""
+
+    endpoints: tuple[str, ...]
+    key: str = "/meetkeeper/register"
+    user: str = ""
+    password_file: str = ""
+    authority: str = ""
+    certificate: str = ""
+    certificate_key: str = ""
+    deadline_s: float = 2.0
+
+
+class FenceNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command that ends the other host: 0 means that it is off and stays off until a person starts it."""
+
+    command: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    """A command that says with 0 that fencing would work, without doing it."""
+    timeout_s: float = 30.0
+
+
+class PairNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """This server's part in a pair. Policy (`mode`, `failover_after_s`) is the cluster's: config.json, `pair`."""
+
+    cluster: str
+    """Drawn when the pair was founded; a server of another cluster is refused."""
+    instance: str
+    """Drawn by `init` for this home alone."""
+    listen: str
+    """HOST:PORT of the line between servers; the agent listens on the port after it, or on `agent_listen`."""
+    peer: PeerNode
+    agent_listen: str = ""
+    certificate: str = "local/tls/node.pem"
+    key: str = "local/tls/node.key"
+    authority: str = "local/tls/ca.pem"
+    register: FileRegisterNode | EtcdRegisterNode | None = None
+    """None: no automatic failover on a partition, but on a proof that the other has stopped."""
+    fence: FenceNode | None = None
+    url: str = ""
+    """Where people and programs reach this server: the other one leads them here while this one is active."""
+    joins: bool = False
+    """True for a server that came to a pair somebody else founded: it never founds one."""
 
 
 class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """node.json: what differs between the servers of a cluster."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    name: Annotated[str, Meta(pattern=NAME)]
     listen_host: str = "127.0.0.1"
     listen_port: Port = 8080
     tls_certificate: str = ""
@@ -34,6 +101,8 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     log_format: Annotated[str, Meta(pattern=r"^(text|json)$")] = "text"
     trusted_proxies: tuple[str, ...] = field(default=())
     """Addresses whose X-Forwarded-For is believed."""
+    pair: PairNode | None = None
+    """None: a server by itself."""
 
 
 class Home:

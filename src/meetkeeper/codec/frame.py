@@ -22,24 +22,12 @@ from zlib import crc32
 from msgspec import Struct
 
 from meetkeeper.core.errors import TheirMistake
+from meetkeeper.ha.words import HASH_CHARS, Position
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 """Longest line, its line feed included; a whole frame always fits into one segment."""
-HASH_CHARS = 32
 _CRC_CHARS = 8
 _DIGITS_MAX = 19
-
-
-class Position(Struct, frozen=True, gc=False):
-    """How far a journal has come: the last frame's epoch, seq and chain hash. An empty hash means: not known."""
-
-    epoch: int
-    seq: int
-    hash: str
-
-
-ORIGIN = Position(0, 0, "0" * HASH_CHARS)
-"""Before the first frame."""
 
 
 class Frame(Struct, frozen=True, gc=False):

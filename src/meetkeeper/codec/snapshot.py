@@ -21,7 +21,6 @@ from itertools import chain, islice
 import msgspec
 from msgspec import Raw, Struct
 
-from meetkeeper.codec.frame import ORIGIN, Position
 from meetkeeper.codec.record import FORMAT
 from meetkeeper.core.bulk import Bulk
 from meetkeeper.core.changes import (
@@ -52,6 +51,7 @@ from meetkeeper.core.state import (
     Tombstone,
 )
 from meetkeeper.core.words import Alias, MeetingId, RoomId, Step, Uid
+from meetkeeper.ha.words import ORIGIN, Position
 
 BLOCK_MEETINGS = 256
 """Meetings per block: the slice another thread encodes between two chances for the deciding thread to run."""

@@ -5,7 +5,7 @@ and the keeper reads rooms, brakes and times from `State.config`. Nothing here k
 what may be configured, `app.wiring` picks the code. Unknown fields are refused (`forbid_unknown_fields`).
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
@@ -180,6 +180,23 @@ class AccessConfig(_Part, frozen=True, kw_only=True):
     join_attempts_per_minute: Annotated[int, Meta(ge=1, le=10_000)] = 10
 
 
+class PairConfig(_Part, frozen=True, kw_only=True):
+    """The pair's policy: what an acknowledgement promises, how patient a failover is. Safety's seconds are fixed."""
+
+    mode: Literal["sync", "strict", "async"] = "sync"
+    """sync: both disks, alone only after the register says so. strict: never alone. async: one disk, loss shown."""
+    failover_after_s: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    """How long the active must have been gone before the passive takes over, beyond what safety needs."""
+    alert_after_s: Annotated[float, Meta(ge=0, le=3600)] = 10.0
+    """How long the other server must have been gone before anybody is alarmed."""
+    on_stop: Literal["hand_over", "wait"] = "hand_over"
+    """What a stopping active does: let the passive take over at once, or have it wait for `back_after_s`."""
+    back_after_s: Annotated[float, Meta(ge=0, le=3600)] = 120.0
+    """With `wait`: an announced stop is not taken for a failure for so long."""
+    drill_quiet_s: Annotated[float, Meta(ge=0, le=86400)] = 900.0
+    """A drill needs so long without a meeting starting."""
+
+
 class Config(_Part, frozen=True, kw_only=True):
     """config/config.json."""
 
@@ -192,3 +209,4 @@ class Config(_Part, frozen=True, kw_only=True):
     brake: BrakeConfig = BrakeConfig()
     mail: MailConfig = MailConfig()
     access: AccessConfig = AccessConfig()
+    pair: PairConfig = PairConfig()

@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
-from meetkeeper.codec.frame import Frame, Position
+from meetkeeper.codec.frame import Frame
 from meetkeeper.core.changes import ConfigDeployed
 from meetkeeper.core.commands import Command
 from meetkeeper.core.configuration import Config
@@ -31,6 +31,7 @@ from meetkeeper.engine.node import Handled, KeptFrame, Node, touched_effects
 from meetkeeper.engine.poll import Poller
 from meetkeeper.engine.status import EngineStatus, HistoryRow, MailStatus
 from meetkeeper.engine.survey import Surveyor
+from meetkeeper.ha.words import Position
 from meetkeeper.ports.bridge import Door
 from meetkeeper.ports.clock import Clock
 from meetkeeper.store.committer import Committer

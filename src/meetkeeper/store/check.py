@@ -13,9 +13,10 @@ from typing import Literal
 from msgspec import Struct
 
 from meetkeeper.codec import frame, record, snapshot
-from meetkeeper.codec.frame import Frame, Position
+from meetkeeper.codec.frame import Frame
 from meetkeeper.core.errors import Corrupt, TheirMistake
 from meetkeeper.core.state import Kept, State
+from meetkeeper.ha.words import Position
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.recovery import Found, Segment

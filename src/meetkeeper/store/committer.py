@@ -12,8 +12,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 
-from meetkeeper.codec.frame import Position
 from meetkeeper.core.errors import MeetkeeperError, OurMistake
+from meetkeeper.ha.words import Position
 from meetkeeper.store.database import Database
 from meetkeeper.store.journal import Batch
 

@@ -16,10 +16,11 @@ from threading import Condition
 from msgspec import Struct
 
 from meetkeeper.codec import frame, record, snapshot
-from meetkeeper.codec.frame import Frame, Position, Why
+from meetkeeper.codec.frame import Frame, Why
 from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused
 from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
+from meetkeeper.ha.words import Position
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.checkpoint import Checkpoint, Extent

@@ -15,8 +15,9 @@ from threading import Lock
 
 from msgspec import Struct
 
-from meetkeeper.codec.frame import FRAME_BYTES_MAX, Frame, Position
+from meetkeeper.codec.frame import FRAME_BYTES_MAX, Frame
 from meetkeeper.core.errors import MeetkeeperError
+from meetkeeper.ha.words import Position
 from meetkeeper.ports.disk import Disk, OpenFile
 from meetkeeper.store.trouble import meaning
 

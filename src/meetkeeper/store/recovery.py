@@ -20,10 +20,11 @@ import msgspec
 from msgspec import Struct
 
 from meetkeeper.codec import frame, record
-from meetkeeper.codec.frame import ORIGIN, Position, Scan, Why
+from meetkeeper.codec.frame import Scan, Why
 from meetkeeper.core.errors import Corrupt, TheirMistake
 from meetkeeper.core.plan import apply_plan
 from meetkeeper.core.state import State
+from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal
 from meetkeeper.store.trouble import damaged, translated

@@ -9,8 +9,8 @@ prefix of what it held; a server that can't go back that far says so and starts 
 from msgspec import Struct
 
 from meetkeeper.codec import frame
-from meetkeeper.codec.frame import ORIGIN, Position
 from meetkeeper.core.errors import Corrupt, Refused
+from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, recovery
 from meetkeeper.store.recovery import PART, Segment, Tail

@@ -2,7 +2,6 @@
 
 from msgspec import Struct
 
-from meetkeeper.codec.frame import Position
 from meetkeeper.core.commands import Command
 from meetkeeper.core.effects import SendMail
 from meetkeeper.core.errors import MeetkeeperError
@@ -10,6 +9,7 @@ from meetkeeper.core.events import Event
 from meetkeeper.core.plan import Plan
 from meetkeeper.core.state import Series, State
 from meetkeeper.core.words import Alias, EffectKey, Meeting, RoomId
+from meetkeeper.ha.words import Position
 from meetkeeper.ports.bridge import WantedVmr
 from meetkeeper.store.database import Database
 
