@@ -328,6 +328,10 @@ class Timing(Struct, frozen=True, kw_only=True):
     """How often the register is read while something waits for it."""
     solo_look_s: float = 3.0
     """How often an active that is alone looks whether somebody was put in its place."""
+    look_s: float = 15.0
+    """How often the register is read when nothing depends on it: a silent failure would be found too late."""
+    near_frames: int = 1_000
+    """From so few missing frames on, the other server's disk is waited for, so that it can catch up under load."""
     yield_s: float = 3.0
     """How long a switchover may take before the old active goes on, and how long it stands back after it."""
     failover_after_s: float = 0.0

@@ -1,0 +1,581 @@
+"""Moves of the table: what a server knows afterwards, and what it does. Each does one thing; roles are the rows'."""
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from meetkeeper.ha import happenings as on
+from meetkeeper.ha.happenings import Action, Event
+from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, Reason, View, claim_reason, is_in_sync
+from meetkeeper.ha.words import (
+    Beacon,
+    Empty,
+    Found,
+    Hello,
+    Leaving,
+    Lost,
+    Proof,
+    Record,
+    Role,
+    Unknown,
+    Unreachable,
+    Witness,
+    Won,
+    Yielded,
+)
+
+Moved = tuple[View, list[Action]]
+
+
+def nothing(view: View, _: Event, __: float) -> Moved:
+    """Stay."""
+    return view, []
+
+
+# --- the register ---------------------------------------------------------------------------------------------
+
+
+def look(view: View, _: Event, now_s: float) -> Moved:
+    """Read it."""
+    return replace(view, asked_s=now_s), [on.ReadRegister()]
+
+
+def distrust(view: View, event: Event, now_s: float) -> Moved:
+    """Say what can't be true."""
+    assert isinstance(event, on.RegisterSaid)
+    known = view.record
+    match event.reading:
+        case Found(record, _) if record.cluster != view.cluster:
+            why = f"it belongs to another cluster ({record.cluster}). Point node.json at this pair's register"
+        case Found(record, _):
+            assert known is not None
+            why = (
+                f"it says epoch {record.epoch}, and epoch {known.epoch} has been: it was rolled back. "
+                "`meetkeeper register reset` puts it right"
+            )
+        case _:
+            why = "it is empty, and was not: it was lost. `meetkeeper register reset` puts it right"
+    version = view.version if isinstance(event.reading, Unreachable) else event.reading.version
+    return _troubled(replace(view, read_s=now_s, version=version), why, now_s), []
+
+
+def _troubled(view: View, why: str, now_s: float) -> View:
+    since_s = view.trouble_since_s if view.trouble else now_s
+    return replace(view, trouble=why, trouble_since_s=since_s)
+
+
+def _noted(view: View, event: on.RegisterSaid, now_s: float) -> View:
+    match event.reading:
+        case Found(record, version):
+            return replace(view, record=record, version=version, read_s=now_s, trouble="")
+        case Empty(version):
+            return replace(view, version=version, read_s=now_s, trouble="")
+        case Unreachable(why):
+            return _troubled(view, why, now_s)
+        case _ as never:
+            assert_never(never)
+
+
+def note_reading(view: View, event: Event, now_s: float) -> Moved:
+    """Remember what it says, here and on disk."""
+    assert isinstance(event, on.RegisterSaid)
+    after = _noted(view, event, now_s)
+    return after, _remember(view, after)
+
+
+def _remember(before: View, after: View) -> list[Action]:
+    record = after.record
+    if record is None or (before.record == record and before.version == after.version):
+        return []
+    return [on.Remember(record, after.version)]
+
+
+def confirm(view: View, event: Event, now_s: float) -> Moved:
+    """Nobody was put in our place: what we were before a pause we still are, if we are alone."""
+    assert isinstance(event, on.RegisterSaid)
+    after = _noted(view, event, now_s)
+    alone = after.record is not None and after.record.in_sync == (view.me,)
+    if isinstance(event.reading, Found) and alone and view.asked_s >= view.doubt_s:
+        after = replace(after, doubt_s=LONG_AGO_S)
+    return after, _remember(view, after)
+
+
+def ask_again(view: View, event: Event, now_s: float) -> Moved:
+    """The same change from the same version: at most one of the two can arrive."""
+    assert view.change is not None
+    change = replace(view.change, unknown=False)
+    asked = on.ChangeRegister(change.expected, change.record)
+    return replace(view, change=change, asked_s=now_s), [asked]
+
+
+def unsure(view: View, event: Event, now_s: float) -> Moved:
+    """R5."""
+    assert isinstance(event, on.ChangeEnded)
+    if view.change is None:
+        return view, []
+    why = event.outcome.why if isinstance(event.outcome, Unknown) else ""
+    return _troubled(replace(view, change=replace(view.change, unknown=True)), why, now_s), []
+
+
+# --- claiming -------------------------------------------------------------------------------------------------
+
+
+def claim(view: View, event: Event, now_s: float) -> Moved:
+    """Promise the next epoch. What the register said is what the claim is compared with."""
+    assert isinstance(event, on.RegisterSaid)
+    after = _noted(view, event, now_s)
+    known = 0 if after.record is None else after.record.epoch
+    epoch = max(after.epoch, known) + 1
+    return after, [*_remember(view, after), on.Promise(epoch)]
+
+
+def ask_for_epoch(view: View, event: Event, now_s: float) -> Moved:
+    """R3, R7, R9: this server active, under the promised epoch."""
+    assert isinstance(event, on.Promised)
+    why = claim_reason(view, now_s) or Reason.RESUME
+    record = Record(
+        cluster=view.cluster,
+        epoch=event.epoch,
+        active=view.me,
+        in_sync=_in_sync_of_claim(view, why),
+        mode=view.mode,
+        by=view.me,
+        why=str(why) if view.forced is None else f"{why}: {view.forced.why}",
+        at_s=0.0,
+    )
+    change = Change(Kind.CLAIM, view.version, record)
+    asked = on.ChangeRegister(view.version, record)
+    return replace(view, epoch=event.epoch, change=change, asked_s=now_s), [asked]
+
+
+def _in_sync_of_claim(view: View, why: Reason) -> tuple[str, ...]:
+    """A server that is alive and holds everything stays in sync; one that is gone does not."""
+    both = tuple(sorted((view.me, view.peer)))
+    if why is Reason.YIELDED and view.linked:
+        return both
+    if why is Reason.RESUME and view.linked and is_in_sync(view, view.peer):
+        return both
+    return (view.me,)
+
+
+def reign(view: View, event: Event, now_s: float) -> Moved:
+    """Won."""
+    assert isinstance(event, on.ChangeEnded)
+    assert isinstance(event.outcome, Won)
+    return _reigning(view, event.outcome.version, now_s)
+
+
+def reign_after_all(view: View, event: Event, now_s: float) -> Moved:
+    """Won, and the answer was lost."""
+    assert isinstance(event, on.RegisterSaid)
+    assert isinstance(event.reading, Found)
+    return _reigning(view, event.reading.version, now_s)
+
+
+def _reigning(view: View, version: int, now_s: float) -> Moved:
+    assert view.change is not None
+    record = view.change.record
+    after = replace(
+        view,
+        record=record,
+        version=version,
+        epoch=record.epoch,
+        change=None,
+        proof=None,
+        forced=None,
+        trouble="",
+        read_s=now_s,
+        requires=view.peer in record.in_sync,
+        lease_until_s=now_s + view.timing.holder_s if view.peer in record.in_sync else LONG_AGO_S,
+        doubt_s=LONG_AGO_S,
+        leaves=None,
+        ending=False,
+    )
+    return after, [on.Remember(record, version), on.BeginReign(record.epoch)]
+
+
+def step_back(view: View, event: Event, now_s: float) -> Moved:
+    """Somebody else was first."""
+    assert isinstance(event, on.ChangeEnded)
+    assert isinstance(event.outcome, Lost)
+    return _stepped_back(view, on.RegisterSaid(event.outcome.found), now_s)
+
+
+def step_back_reading(view: View, event: Event, now_s: float) -> Moved:
+    """Somebody else was first, as the register shows."""
+    assert isinstance(event, on.RegisterSaid)
+    return _stepped_back(view, event, now_s)
+
+
+def _stepped_back(view: View, said: on.RegisterSaid, now_s: float) -> Moved:
+    after = replace(_noted(view, said, now_s), change=None, forced=None)
+    return after, _remember(view, after)
+
+
+def take_force(view: View, event: Event, now_s: float) -> Moved:
+    """R9."""
+    assert isinstance(event, on.ForceAsked)
+    after = replace(view, forced=event.proof, doubt_s=LONG_AGO_S, asked_s=now_s)
+    return after, [on.Answer(True, "claiming"), on.ReadRegister()]
+
+
+def already(view: View, _: Event, __: float) -> Moved:
+    """Say so."""
+    return view, [on.Answer(view.role is Role.ACTIVE, f"{view.me} is {view.role} already.")]
+
+
+# --- the other server -----------------------------------------------------------------------------------------
+
+
+def note_hello(view: View, event: Event, now_s: float) -> Moved:
+    """It is there."""
+    assert isinstance(event, on.Linked)
+    after = _heard(replace(view, linked=True), event.hello, now_s)
+    if after.peer_role is Role.ACTIVE:
+        after = replace(after, proof=None)
+    return after, _remember(view, after)
+
+
+def note_beacon(view: View, event: Event, now_s: float) -> Moved:
+    """It lives."""
+    assert isinstance(event, on.BeaconHeard)
+    after = _heard(view, event.beacon, now_s)
+    return after, _remember(view, after)
+
+
+def _heard(view: View, said: Hello | Beacon, now_s: float) -> View:
+    after = replace(
+        view,
+        heard_s=now_s if said.role in (Role.ACTIVE, Role.YIELDING) else view.heard_s,
+        peer_role=said.role,
+        peer_epoch=max(view.peer_epoch, said.epoch),
+        peer_position=said.position,
+        excused_until_s=LONG_AGO_S,
+    )
+    known = -1 if view.record is None else view.record.epoch
+    told = said.record
+    newer = (
+        told is not None
+        and told.cluster == view.cluster
+        and (told.epoch, said.version) > (known, view.version)
+    )
+    # What a server says about the register is news, not a right: a claim reads the register itself.
+    if newer and view.role is Role.PASSIVE:
+        after = replace(after, record=told, version=said.version)
+    return after
+
+
+def note_echo(view: View, event: Event, _: float) -> Moved:
+    """Its promise is news."""
+    assert isinstance(event, on.Echoed)
+    return replace(view, peer_epoch=max(view.peer_epoch, event.epoch)), []
+
+
+def extend_lease(view: View, event: Event, _: float) -> Moved:
+    """D counts from the send. Who promised a higher epoch has taken the right back."""
+    assert isinstance(event, on.Echoed)
+    if event.epoch > view.epoch:
+        return replace(view, peer_epoch=max(view.peer_epoch, event.epoch)), []
+    after = replace(view, lease_until_s=max(view.lease_until_s, event.sent_s + view.timing.holder_s))
+    if event.sent_s > view.doubt_s and is_in_sync(view, view.peer):
+        after = replace(after, doubt_s=LONG_AGO_S)
+    return after, []
+
+
+def note_gone(view: View, _: Event, now_s: float) -> Moved:
+    """It is not there."""
+    return replace(view, linked=False, gone_s=now_s), []
+
+
+def lost_active(view: View, event: Event, now_s: float) -> Moved:
+    """The one we follow, or might, is gone: who knows whether it has stopped?"""
+    after, _ = note_gone(view, event, now_s)
+    return ask_proof(after, event, now_s) if _concerns(after) else (after, [])
+
+
+def _concerns(view: View) -> bool:
+    return view.record is not None and view.me in view.record.in_sync and view.record.active == view.peer
+
+
+def lost_passive(view: View, event: Event, now_s: float) -> Moved:
+    """The one that keeps with us is gone."""
+    after, _ = note_gone(view, event, now_s)
+    return ask_proof(after, event, now_s) if after.requires else (after, [])
+
+
+def ask_proof(view: View, _: Event, now_s: float) -> Moved:
+    """Of its agent."""
+    epoch = 0 if view.record is None else view.record.epoch
+    return replace(view, proof_asked_s=now_s), [on.AskProof(epoch)]
+
+
+def take_proof(view: View, event: Event, now_s: float) -> Moved:
+    """A reason to claim."""
+    after, _ = take_proof_quietly(view, event, now_s)
+    return replace(after, asked_s=now_s), [on.ReadRegister()]
+
+
+def take_proof_quietly(view: View, event: Event, _: float) -> Moved:
+    """For the next claim."""
+    assert isinstance(event, on.ProofCame)
+    return replace(view, proof=event.proof), []
+
+
+def excuse(view: View, event: Event, now_s: float) -> Moved:
+    """It said when it will be back."""
+    assert isinstance(event, on.PeerLeft)
+    return replace(view, excused_until_s=now_s + event.leaving.back_after_s), []
+
+
+def give_way(view: View, _: Event, now_s: float) -> Moved:
+    """Our word that we do not act: the other server goes on from what it holds."""
+    assert view.record is not None
+    after = replace(view, stands_back_until_s=now_s + view.timing.yield_s)
+    proof = _own_proof(view, view.record.epoch, "its disk holds less than the other server's")
+    return after, [on.Say(Yielded(proof))]
+
+
+def wait_anew(view: View, event: Event, now_s: float) -> Moved:
+    """After a pause: what was sent meanwhile has not been read yet."""
+    return replace(
+        view, heard_s=now_s, gone_s=max(view.gone_s, now_s) if not view.linked else view.gone_s
+    ), []
+
+
+# --- the active and its partner -------------------------------------------------------------------------------
+
+
+def _ask(view: View, kind: Kind, record: Record, now_s: float) -> Moved:
+    asked = on.ChangeRegister(view.version, record)
+    return replace(view, change=Change(kind, view.version, record), asked_s=now_s), [asked]
+
+
+def _next(view: View, in_sync: tuple[str, ...], epoch: int, why: str) -> Record:
+    return Record(view.cluster, epoch, view.me, in_sync, view.mode, view.me, why, 0.0)
+
+
+def drop_peer(view: View, event: Event, now_s: float) -> Moved:
+    """R2."""
+    after, _ = excuse(view, event, now_s) if isinstance(event, on.PeerLeft) else (view, [])
+    return _ask(after, Kind.DROP, _next(view, (view.me,), view.epoch, f"without {view.peer}"), now_s)
+
+
+def admit(view: View, event: Event, now_s: float) -> Moved:
+    """R4: duties first."""
+    assert isinstance(event, on.PeerKept)
+    after, _ = require(view, event, now_s)
+    both = tuple(sorted((view.me, view.peer)))
+    return _ask(after, Kind.ADMIT, _next(view, both, view.epoch, f"with {view.peer}"), now_s)
+
+
+def require(view: View, event: Event, now_s: float) -> Moved:
+    """R4's first half."""
+    assert isinstance(event, on.PeerKept)
+    lease_s = max(view.lease_until_s, now_s + view.timing.holder_s)
+    return replace(view, requires=True, peer_position=event.position, lease_until_s=lease_s), []
+
+
+def note_kept(view: View, event: Event, _: float) -> Moved:
+    """How far it is."""
+    assert isinstance(event, on.PeerKept)
+    return replace(view, peer_position=event.position), []
+
+
+def raise_epoch(view: View, event: Event, now_s: float) -> Moved:
+    """As high as the other server's promise."""
+    after, _ = confirm(view, event, now_s)
+    assert after.record is not None
+    record = _next(after, after.record.in_sync, view.peer_epoch, f"{view.peer} has promised this epoch")
+    return _ask(after, Kind.RAISE, record, now_s)
+
+
+def reset_register(view: View, event: Event, now_s: float) -> Moved:
+    """R9: a person says that what we know is right, not what the register says."""
+    assert isinstance(event, on.ForceAsked)
+    assert view.record is not None
+    epoch = max(view.epoch, view.peer_epoch) + 1
+    after, actions = _ask(view, Kind.RAISE, _next(view, view.record.in_sync, epoch, event.proof.why), now_s)
+    return after, [on.Answer(True, "writing it anew"), *actions]
+
+
+def act_on_change(view: View, event: Event, now_s: float) -> Moved:
+    """It stands."""
+    assert isinstance(event, on.ChangeEnded)
+    assert isinstance(event.outcome, Won)
+    return _settled(view, event.outcome.version, now_s)
+
+
+def settle_change(view: View, event: Event, now_s: float) -> Moved:
+    """It stands, and the answer was lost."""
+    assert isinstance(event, on.RegisterSaid)
+    assert isinstance(event.reading, Found)
+    return _settled(view, event.reading.version, now_s)
+
+
+def _settled(view: View, version: int, now_s: float) -> Moved:
+    change = view.change
+    if change is None:
+        return view, []
+    record = change.record
+    after = replace(
+        view, record=record, version=version, change=None, trouble="", read_s=now_s, epoch=record.epoch
+    )
+    actions: list[Action] = [on.Remember(record, version)]
+    match change.kind:
+        case Kind.DROP:
+            after = replace(after, requires=False)
+        case Kind.ADMIT:
+            after = replace(after, requires=True)
+        case Kind.RAISE | Kind.CLAIM:
+            actions.append(on.RaiseReign(record.epoch))
+        case _ as never:
+            assert_never(never)
+    return after, actions
+
+
+def think_again(view: View, event: Event, now_s: float) -> Moved:
+    """Our own older change stood there; what we wanted is decided anew."""
+    assert isinstance(event, on.ChangeEnded)
+    assert isinstance(event.outcome, Lost)
+    after = replace(_noted(view, on.RegisterSaid(event.outcome.found), now_s), change=None)
+    return replace(after, requires=is_in_sync(after, view.peer)), _remember(view, after)
+
+
+def doubt(view: View, _: Event, now_s: float) -> Moved:
+    """TILT."""
+    after = replace(view, doubt_s=now_s, lease_until_s=LONG_AGO_S, asked_s=now_s)
+    return after, [on.ReadRegister()]
+
+
+# --- endings --------------------------------------------------------------------------------------------------
+
+
+def end_deposed(view: View, event: Event, now_s: float) -> Moved:
+    """By the register."""
+    assert isinstance(event, on.RegisterSaid)
+    return _deposed(_noted(view, event, now_s), view)
+
+
+def end_lost(view: View, event: Event, now_s: float) -> Moved:
+    """By a change that lost."""
+    assert isinstance(event, on.ChangeEnded)
+    assert isinstance(event.outcome, Lost)
+    return _deposed(_noted(view, on.RegisterSaid(event.outcome.found), now_s), view)
+
+
+def _deposed(after: View, before: View) -> Moved:
+    assert after.record is not None
+    why = f"{after.record.active} acts under epoch {after.record.epoch}, by the register"
+    return replace(after, change=None), [*_remember(before, after), on.EndReign(False, why)]
+
+
+def end_failed(view: View, event: Event, _: float) -> Moved:
+    """By its disk."""
+    assert isinstance(event, on.ActorFailed)
+    return view, [on.EndReign(False, event.why)]
+
+
+def leave(view: View, event: Event, _: float) -> Moved:
+    """A passive server's goodbye."""
+    assert isinstance(event, on.LeaveAsked)
+    return view, [on.Say(Leaving(event.why, event.back_after_s)), on.EndReign(True, event.why)]
+
+
+def leave_active(view: View, event: Event, _: float) -> Moved:
+    """An active server's goodbye, when nobody can take over or nobody should."""
+    return leave(view, event, _)
+
+
+# --- switchover -----------------------------------------------------------------------------------------------
+
+
+def freeze(view: View, event: Event, now_s: float) -> Moved:
+    """Decide nothing more."""
+    return replace(view, yielding_since_s=now_s, ending=False), [on.Answer(True, "begun"), on.Freeze()]
+
+
+def freeze_leaving(view: View, event: Event, now_s: float) -> Moved:
+    """The same, and the process ends after it."""
+    assert isinstance(event, on.LeaveAsked)
+    leaving = Leaving(event.why, event.back_after_s)
+    return replace(view, yielding_since_s=now_s, ending=False, leaves=leaving), [on.Freeze()]
+
+
+def leave_after(view: View, event: Event, _: float) -> Moved:
+    """End once it has been handed over."""
+    assert isinstance(event, on.LeaveAsked)
+    return replace(view, leaves=Leaving(event.why, event.back_after_s)), []
+
+
+def end_in_order(view: View, _: Event, __: float) -> Moved:
+    """Everything is on both disks."""
+    return replace(view, ending=True), [on.EndReign(True, f"{view.peer} takes over")]
+
+
+def promise_next(view: View, event: Event, _: float) -> Moved:
+    """Never again under this epoch."""
+    assert isinstance(event, on.ReignEnded)
+    return replace(view, position=event.position), [on.Promise(view.epoch + 1)]
+
+
+def hand_over(view: View, event: Event, now_s: float) -> Moved:
+    """Our word is the proof."""
+    assert isinstance(event, on.Promised)
+    proof = _own_proof(view, event.epoch - 1, "it has handed over")
+    after = replace(
+        view,
+        epoch=event.epoch,
+        stands_back_until_s=now_s + view.timing.yield_s,
+        heard_s=now_s,
+        requires=False,
+        lease_until_s=LONG_AGO_S,
+        ending=False,
+        leaves=None,
+    )
+    actions: list[Action] = [on.Say(Yielded(proof))]
+    if view.leaves is not None:
+        actions += [on.Say(view.leaves), on.EndReign(True, view.leaves.why)]
+    return after, actions
+
+
+def _own_proof(view: View, epoch: int, why: str) -> Proof:
+    return Proof(view.me, epoch, Witness.ITSELF, view.position, view.record, why, 0.0)
+
+
+def thaw(view: View, _: Event, __: float) -> Moved:
+    """It took too long."""
+    return _thawed(view, f"handing over took longer than {view.timing.yield_s:g} s")
+
+
+def thaw_gone(view: View, _: Event, now_s: float) -> Moved:
+    """Nobody is there any more."""
+    return _thawed(replace(view, linked=False, gone_s=now_s), f"{view.peer} is not there any more")
+
+
+def _thawed(view: View, why: str) -> Moved:
+    actions: list[Action] = [on.Thaw(why)]
+    if view.leaves is not None:
+        actions = [on.Say(view.leaves), on.EndReign(True, view.leaves.why)]
+    return replace(view, yielding_since_s=LONG_AGO_S), actions
+
+
+# --- refusals -------------------------------------------------------------------------------------------------
+
+
+def refuse_passive(view: View, _: Event, __: float) -> Moved:
+    """Only the active can."""
+    active = "nobody" if view.record is None else view.record.active
+    return view, [on.Answer(False, f"{view.me} is {view.role}; {active} is active: ask there.")]
+
+
+def refuse_switchover(view: View, _: Event, __: float) -> Moved:
+    """What is in the way."""
+    if not view.linked:
+        why = f"{view.peer} is not there"
+    elif not is_in_sync(view, view.peer):
+        why = f"{view.peer} does not hold everything yet"
+    elif view.change is not None:
+        why = f"a change of the register ({view.change.kind}) is under way"
+    else:
+        why = f"{view.peer} is {view.peer_role}, or we wait to be confirmed"
+    return view, [on.Answer(False, f"{why}. Nothing was changed.")]
