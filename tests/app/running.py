@@ -16,9 +16,10 @@ START_S_MAX = 40.0
 
 
 class Running:
-    """A server on a home folder."""
+    """A server on a home folder: the process itself, unless `start_with` says that an agent starts it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start_with: tuple[str, ...] = ("run", "--no-agent")) -> None:
+        self.start_with = start_with
         self.home = Home(path / "home")
         self.port = free_port()
         self.config = Config(
@@ -43,7 +44,7 @@ class Running:
     def spawn(self) -> "subprocess.Popen[bytes]":
         """Another process on the same folder."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "meetkeeper.app.main", "run", str(self.home.path)]
+            command = [sys.executable, "-m", "meetkeeper.app.main", *self.start_with, str(self.home.path)]
             return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
 
     def ask(self, method: str, path: str, body: object = None) -> Any:

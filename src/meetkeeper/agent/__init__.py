@@ -1,4 +1,5 @@
-"""The small parent process: it starts the node, watches it, ends it if it hangs, and proves that it stopped.
+"""The small parent process: starts the node, watches it, starts it again, ends it when it hangs, says when it is gone.
 
-Public: parent.run, client.AgentProver, fence.FenceProver.
+Public: words (exit codes, settings, what agents say to each other), watch (the decisions, pure), parent (`Agent`),
+heartbeat (the node's side), proving, listening, client (`AgentProver`), fence (`FenceProver`).
 """

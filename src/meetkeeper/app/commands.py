@@ -9,11 +9,17 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from meetkeeper.app import files_commands
 from meetkeeper.cli.main import build_cli
 from meetkeeper.core.errors import MeetkeeperError
+
+if TYPE_CHECKING:
+    from meetkeeper.agent.words import AgentPair
+    from meetkeeper.app.home import Home, NodeConfig
 
 EXIT_ROLE_DROPPED = 3
 
@@ -21,7 +27,7 @@ EXIT_ROLE_DROPPED = 3
 def build() -> click.Group:
     """The whole command line."""
     group = build_cli()
-    for command in (init_command, run_command, demo_command, check_command):
+    for command in (init_command, run_command, node_command, demo_command, check_command):
         group.add_command(command)
     return group
 
@@ -32,7 +38,10 @@ def build() -> click.Group:
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve on.")
 @click.option("--public-url", default="", help="How people reach this server; default: http://HOST:PORT.")
 @click.option("--time-zone", default="UTC", show_default=True, help="IANA zone for floating times.")
-def init_command(home: Path, name: str, listen: str, public_url: str, time_zone: str) -> None:
+@click.option(
+    "--files-standby-of", "of", default="", help="A standby: the server whose files a tool copies here."
+)
+def init_command(home: Path, *, name: str, listen: str, public_url: str, time_zone: str, of: str) -> None:
     """Make a new home folder with a configuration to fill in, and an operator's one-time password."""
     from meetkeeper.api.passwords import hash_password
     from meetkeeper.app import configfile
@@ -42,6 +51,10 @@ def init_command(home: Path, name: str, listen: str, public_url: str, time_zone:
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("Give HOST:PORT, such as 127.0.0.1:8080.", param_hint="--listen")
+    node = NodeConfig(name=name or this_host(), listen_host=host, listen_port=int(port), files_standby_of=of)
+    if of:
+        files_commands.init_standby(Home(home), node)
+        return
     password = new_secret()[:16]
     config = Config(
         cluster=ClusterConfig(
@@ -50,7 +63,7 @@ def init_command(home: Path, name: str, listen: str, public_url: str, time_zone:
         access=AccessConfig(operators=(Operator(name="admin", password_hash=hash_password(password)),)),
     )
     place = Home(home)
-    init(place, NodeConfig(name=name or this_host(), listen_host=host, listen_port=int(port)), config)
+    init(place, node, config)
     place.schema_file.write_bytes(configfile.schema())
     click.echo(f"Made {place.path}.")
     click.echo(f"Log in as admin with the password {password} (shown this once).")
@@ -60,21 +73,83 @@ def init_command(home: Path, name: str, listen: str, public_url: str, time_zone:
 
 @click.command("run")
 @click.argument("home", type=click.Path(path_type=Path), envvar="MEETKEEPER_HOME")
-def run_command(home: Path) -> None:
+@click.option("--no-agent", is_flag=True, help="The server alone: nothing starts it again when it fails.")
+def run_command(home: Path, no_agent: bool) -> None:  # noqa: FBT001 - click hands it over by name
     """Run the server of a home folder until it is told to stop (SIGTERM, Ctrl-C)."""
-    from meetkeeper.app import logs, server
+    from meetkeeper.agent import parent
+    from meetkeeper.agent.words import AgentSettings
     from meetkeeper.app.home import Home
 
     place = Home(home)
-    logs.set_up(place.node().log_format)
-    runner = _loop_factory()
+    node = place.node()
+    if no_agent:
+        _be_node(place.path, node.log_format)
+        return
+    command = parent.node_command(str(place.path))
+    settings = AgentSettings(home=place.path, name=node.name, command=command, pair=_agent_pair(place, node))
+    sys.exit(parent.run(settings, prepare=lambda: _set_up_logs(node.log_format)))
+
+
+def _agent_pair(place: "Home", node: "NodeConfig") -> "AgentPair | None":
+    """What the agent has to know of the pair; None for a server by itself."""
+    from meetkeeper.agent.words import AgentPair, Certificates, agent_address
+
+    pair = node.pair
+    if pair is None:
+        return None
+    return AgentPair(
+        peer=pair.peer.name,
+        listen=agent_address(pair.listen, pair.agent_listen),
+        certificates=Certificates(
+            certificate=place.path / pair.certificate,
+            key=place.path / pair.key,
+            authority=place.path / pair.authority,
+        ),
+    )
+
+
+@click.command("node", hidden=True)
+@click.argument("home", type=click.Path(path_type=Path))
+def node_command(home: Path) -> None:
+    """The server itself, as the agent of `run` starts it."""
+    from meetkeeper.agent.heartbeat import end_with_agent
+    from meetkeeper.app.home import Home
+
+    end_with_agent()
+    place = Home(home)
+    _be_node(place.path, place.node().log_format)
+
+
+def _set_up_logs(log_format: str) -> None:
+    from meetkeeper.app import logs
+
+    logs.set_up(log_format)
+
+
+def _be_node(home: Path, log_format: str) -> None:
+    """Serve until told to stop. Ends the process with `EXIT_ROLE_DROPPED` and a sentence for each known trouble."""
+    _set_up_logs(log_format)
     try:
-        with asyncio.Runner(loop_factory=runner) as loop:
-            loop.run(server.serve(place.path))
+        with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+            loop.run(_serve(home))
     except* MeetkeeperError as group:
         for trouble in _flat(group):
             sys.stderr.write(f"meetkeeper: {trouble}\n")
         sys.exit(EXIT_ROLE_DROPPED)
+
+
+async def _serve(home: Path) -> None:
+    from meetkeeper.agent.heartbeat import heartbeat_from_environment, nobody
+    from meetkeeper.app import server
+
+    beat = heartbeat_from_environment()
+    # The first beat comes when `serve` has read the files: until then it never lets another task run.
+    beating = asyncio.ensure_future(beat(nobody)) if beat is not None else None
+    try:
+        await server.serve(home)
+    finally:
+        if beating is not None:
+            beating.cancel()
 
 
 def _flat(group: BaseExceptionGroup[MeetkeeperError]) -> list[MeetkeeperError]:

@@ -247,12 +247,15 @@ class Parts:
         )
 
     def start_server(self) -> None:
-        """Start `meetkeeper run` and wait until it is ready. Raises `Unavailable` when it does not come up."""
+        """Start the server without an agent, so that a SIGKILL ends it, and wait until it is ready.
+
+        Raises `Unavailable` when it does not come up.
+        """
         log = (self.folder / "server.log").open("ab")
         with contextlib.suppress(FileNotFoundError):
             (self.home.path / "local" / "address").unlink()
         self._server = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
-            [sys.executable, "-m", "meetkeeper.app.main", "run", str(self.home.path)],
+            [sys.executable, "-m", "meetkeeper.app.main", "run", "--no-agent", str(self.home.path)],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,

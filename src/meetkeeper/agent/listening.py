@@ -1,0 +1,123 @@
+"""The agent's ear: the other server's agent connection asks "has it stopped?", and gets one line back.
+
+Place in the house: `parent` starts it when there is a pair. Rules: only the peer by its certificate is answered; one
+question, one answer, and the connection ends; whatever goes wrong here never touches the node. A port that is taken or
+a certificate that can't be read is said once and tried again, because certificates are renewed while an agent lives.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+
+from meetkeeper.agent import line
+from meetkeeper.agent.words import (
+    LINE_BYTES_MAX,
+    AgentPair,
+    Answer,
+    Certificates,
+    Question,
+    Refused,
+    host_and_port,
+)
+
+HEAR_S_MAX = 3.0
+"""Handshake and question take no longer, or the connection is dropped."""
+AGAIN_S = 5.0
+CONNECTIONS_MAX = 16
+
+Ask = Callable[[Question], Awaitable[Answer]]
+Say = Callable[[str, str], None]
+
+
+class Listener:
+    """Listens for as long as it lives. `answer` decides, `say` tells people of trouble."""
+
+    def __init__(self, name: str, pair: AgentPair, answer: Ask, say: Say, again_s: float = AGAIN_S) -> None:
+        self._name, self._pair, self._answer, self._say, self._again_s = name, pair, answer, say, again_s
+        self._server: asyncio.Server | None = None
+        self._files: tuple[float, ...] = ()
+        self._open = 0
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Listen until cancelled; listen anew when the certificates have changed."""
+        try:
+            while True:
+                await self._look()
+                await asyncio.sleep(self._again_s)
+        finally:
+            self._stop()
+
+    @property
+    def port(self) -> int:
+        """Where it listens; 0 while it does not."""
+        return int(self._server.sockets[0].getsockname()[1]) if self._server and self._server.sockets else 0
+
+    async def _look(self) -> None:
+        try:
+            files = _stamps(self._pair.certificates)
+            if self._server is not None and files == self._files:
+                return
+            context = line.server_side(self._pair.certificates)
+            self._stop()
+            host, port = host_and_port(self._pair.listen)
+            self._server = await asyncio.start_server(
+                self._hear,
+                host or None,
+                port,
+                ssl=context,
+                ssl_handshake_timeout=HEAR_S_MAX,
+                limit=LINE_BYTES_MAX,
+            )
+            self._files, self._trouble = files, ""
+        except (OSError, ValueError) as wrong:
+            said = f"{self._pair.listen}: {wrong}"
+            if said != self._trouble:  # once, not at every try
+                self._trouble = said
+                self._say("agent.deaf", said)
+
+    def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= CONNECTIONS_MAX:
+            writer.transport.abort()
+            return
+        self._open += 1
+        try:
+            async with asyncio.timeout(HEAR_S_MAX):
+                said = await reader.readline()
+            answer = await self._judge(said, line.names_of(writer.get_extra_info("ssl_object")))
+            writer.write(msgspec.json.encode(answer) + b"\n")
+            async with asyncio.timeout(HEAR_S_MAX):
+                await writer.drain()
+        except (OSError, TimeoutError, ValueError):
+            pass  # it did not ask, or did not wait for the answer: it will ask again
+        finally:
+            self._open -= 1
+            writer.close()
+            with suppress(OSError, ssl.SSLError):
+                await writer.wait_closed()
+
+    async def _judge(self, said: bytes, names: tuple[str, ...]) -> Answer:
+        peer = self._pair.peer
+        if peer not in names:
+            self._say("agent.stranger", f"asked by {', '.join(names) or 'nobody'}, who is not {peer}")
+            return Refused(server=self._name, why=f"this agent answers {peer} alone")
+        try:
+            question = msgspec.json.decode(said, type=Question)
+        except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+            return Refused(server=self._name, why=f"not a question: {wrong}")
+        if question.from_ != peer:
+            return Refused(server=self._name, why=f"{question.from_} asks with {peer}'s certificate")
+        return await self._answer(question)
+
+
+def _stamps(files: Certificates) -> tuple[float, ...]:
+    return tuple(os.stat(one).st_mtime for one in (files.certificate, files.key, files.authority))
