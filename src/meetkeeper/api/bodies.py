@@ -107,3 +107,16 @@ class RollbackBody(_Body, frozen=True, kw_only=True):
     """An earlier configuration to be put in force again; without `revision` the one before."""
 
     revision: Annotated[int, Meta(ge=0)] | None = None
+
+
+class ReplayBody(_Body, frozen=True, kw_only=True):
+    """What is to be booked again: all that is missing, or one `meeting`, even where it differs or was cancelled."""
+
+    meeting: Annotated[str, Meta(max_length=64)] = ""
+
+
+class DiscardBody(_Body, frozen=True, kw_only=True):
+    """What nobody needs any more: the rest, or one `meeting`; `why` is kept."""
+
+    why: Annotated[str, Meta(min_length=3, max_length=1_000)]
+    meeting: Annotated[str, Meta(max_length=64)] = ""

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
+from meetkeeper.api.asides import NOTHING_ASIDE, AsideHooks
 from meetkeeper.core.commands import Command
 from meetkeeper.core.plan import Decision
 from meetkeeper.core.state import State
@@ -29,6 +30,7 @@ from meetkeeper.engine.status import (
 from meetkeeper.ports.bridge import Door
 
 __all__ = [
+    "AsideHooks",
     "BridgeStatus",
     "ConfigHooks",
     "ConfigRevision",
@@ -155,5 +157,7 @@ class Gate:
     """SHA-256 (hex) of further tokens with every right: HOME/local/cli.token."""
     trusted_proxies: Collection[str] = ("127.0.0.1", "::1")
     """Peers whose X-Forwarded-For is believed when tries are counted per address."""
+    aside: AsideHooks = NOTHING_ASIDE
+    """Records of a history that lost."""
     measured: Sequence[Measured] = ()
     """Further collectors for /metrics: the engine's start lag, the store's flush times."""

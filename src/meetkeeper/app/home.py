@@ -103,6 +103,8 @@ class NodeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, 
     """Addresses whose X-Forwarded-For is believed."""
     pair: PairNode | None = None
     """None: a server by itself."""
+    files_standby_of: str = ""
+    """The server whose files are copied here: this one does not run before `meetkeeper start --proof`."""
 
 
 class Home:

@@ -35,6 +35,7 @@ from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.node import Node
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
+from meetkeeper.ops.standing import check_may_act
 from meetkeeper.store.database import Database
 from meetkeeper.web.routes import routes
 
@@ -83,6 +84,7 @@ class Server:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.node_config: NodeConfig = home.node()
+        check_may_act(home.path, self.node_config.files_standby_of)
         self._clock = RealClock()
         database = open_database(home, self._clock)
         self.database = database
