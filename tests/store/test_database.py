@@ -73,11 +73,11 @@ def test_nothing_is_decided_without_a_reign() -> None:
 
 
 def test_an_epoch_is_never_used_twice() -> None:
-    """A reign's epoch is above those of the journal and above every promise, across restarts."""
+    """A reign's epoch is above those of the journal and not below any promise, across restarts."""
     disk = CrashDisk()
     database = founded(disk)
     database.promise(5)
-    for epoch in (1, 4, 5):
+    for epoch in (0, 1, 4):
         with pytest.raises(Refused, match="higher one"):
             database.open_reign(epoch)
     with pytest.raises(OurMistake):
@@ -87,8 +87,10 @@ def test_an_epoch_is_never_used_twice() -> None:
     assert again.promised == 5
     again.promise(3)
     assert again.promised == 5
-    again.open_reign(6)
-    assert again.commit(meetings(60, 61)[0]).epoch == 6
+    again.open_reign(5)
+    assert again.commit(meetings(60, 61)[0]).epoch == 5
+    with pytest.raises(Refused, match="higher one"):
+        again.open_reign(5)
 
 
 def test_a_plan_that_is_too_large_changes_nothing() -> None:
@@ -417,9 +419,9 @@ def test_a_follower_holds_the_same_bytes() -> None:
     follower = Database.open(theirs)
     frames = list(ours.frames())
     half = len(frames) // 2
-    follower.follow(b"".join(one.line for one in frames[:half]))
+    follower.follow(b"".join(one.line for one in frames[:half]), 1)
     follower.flush_now()
-    follower.follow(b"".join(one.line for one in frames[half:]))
+    follower.follow(b"".join(one.line for one in frames[half:]), 1)
     assert follower.flush_now() == ours.kept
     assert snapshot.digest_of(follower.state) == snapshot.digest_of(ours.state)
     assert theirs.files()[logs(theirs)[0]] == b"".join(one.line for one in frames)
@@ -441,9 +443,9 @@ def test_a_follower_refuses_what_does_not_follow() -> None:
         stranger.line + second.line,
     ):
         with pytest.raises(Corrupt):
-            follower.follow(data)
+            follower.follow(data, 1)
     assert follower.position == ORIGIN
     follower.promise(2)
-    with pytest.raises(Refused, match="below 2"):
-        follower.follow(first.line)
+    with pytest.raises(Refused, match="below the promised 2"):
+        follower.follow(first.line, 1)
     assert follower.position == ORIGIN

@@ -31,7 +31,7 @@ def test_a_received_snapshot_is_a_base() -> None:
     assert follower.position == other.position
     other.commit(Plan(1.0, (meeting_kept(80),)))
     other.flush_now()
-    follower.follow(b"".join(one.line for one in other.frames_since(seq)))
+    follower.follow(b"".join(one.line for one in other.frames_since(seq)), 1)
     assert follower.flush_now() == other.kept
     assert snapshot.digest_of(follower.state) == snapshot.digest_of(other.state)
 

@@ -10,7 +10,7 @@ from collections import deque
 from msgspec import Struct
 
 from meetkeeper.core import keeper
-from meetkeeper.core.changes import EffectMoved, EffectOpen
+from meetkeeper.core.changes import EffectMoved, EffectOpen, ReignOpened
 from meetkeeper.core.effects import key_of
 from meetkeeper.core.events import Event, ReignStarted
 from meetkeeper.core.plan import Decision, Plan
@@ -51,12 +51,20 @@ class Node:
         """The newest frame applied."""
         return self.database.position.seq
 
-    def open_reign(self, server: str, release: str, tzdata: str, now_s: float) -> int:
-        """Begin to act under a new epoch, larger than any this home has seen. Returns it."""
-        epoch = self.database.promised + 1
+    def open_reign(
+        self, server: str, release: str, tzdata: str, now_s: float, epoch: int | None = None
+    ) -> int:
+        """Begin to act under `epoch`; None: a new one, larger than any this home has seen. Returns it."""
+        epoch = self.database.promised + 1 if epoch is None else epoch
         self.database.open_reign(epoch)
         self.handle(ReignStarted(epoch, server, release, tzdata), now_s)
         return epoch
+
+    def raise_reign(self, epoch: int, server: str, release: str, tzdata: str, now_s: float) -> None:
+        """Go on acting, under a higher epoch: nothing under way is taken for a crash's leavings."""
+        self.database.open_reign(epoch)
+        position = self.database.commit(plan := Plan(now_s, (ReignOpened(epoch, server, release, tzdata),)))
+        self._unkept.append(KeptFrame(position.epoch, position.seq, plan))
 
     def handle(self, event: Event, now_s: float) -> Handled:
         """Decide, append, apply. Raises `core.errors` for commands that are refused; nothing is changed then."""

@@ -10,7 +10,8 @@ be told to anyone. Rules:
 """
 
 import gc
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Collection, Iterator
 from threading import Condition
 
 from msgspec import Struct
@@ -20,13 +21,14 @@ from meetkeeper.codec.frame import Frame, Why
 from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused
 from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
-from meetkeeper.ha.words import Position
+from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.checkpoint import Checkpoint, Extent
 from meetkeeper.store.journal import Batch, Journal
 from meetkeeper.store.trouble import damaged, steadily, translated
 
+RECENT = 4_096
 LOCK = "local/lock"
 FREEZE_MEETINGS_MIN = 10_000
 """From so many meetings on, what was loaded is kept out of the garbage collector's sight."""
@@ -52,6 +54,8 @@ class Database:
         """After the last durable plan."""
         self.promised = promised
         """The highest epoch seen or promised."""
+        self.recent: deque[Position] = deque([found.position], maxlen=RECENT)
+        """Positions of the newest frames: where two histories part is looked for here first."""
         self.remarks: tuple[str, ...] = tuple(found.remarks)
         """What recovery had to mend, in sentences."""
         self._disk = disk
@@ -116,12 +120,14 @@ class Database:
     def open_reign(self, epoch: int) -> None:
         """From here on frames carry `epoch`. Durable before it returns.
 
-        Raises `Refused` (`epoch.stale`) when the journal or a promise knows this epoch or a higher one.
+        Raises `Refused` (`epoch.stale`) when the journal knows this epoch, or a higher one is known or promised. An
+        epoch that was promised may be opened: whoever claims it promises it first, and it is won by one server alone.
         """
-        if epoch <= self.promised:
+        if epoch < self.promised or epoch <= self.position.epoch:
             raise Refused(
                 "epoch.stale",
-                f"Epoch {epoch} is not above {self.promised}, which this server has seen; take a higher one.",
+                f"Epoch {epoch} is not above {max(self.promised, self.position.epoch)}, which this server has seen; "
+                "take a higher one.",
             )
         self.promise(epoch)
         self._epoch = epoch
@@ -143,20 +149,22 @@ class Database:
         made = frame.encode(self.position, self._epoch, record.encode(plan, self.kept.seq))
         return self._take(made, plan)
 
-    def follow(self, data: bytes) -> Position:
-        """Take frames as another server wrote them: the same bytes, applied. They must follow `position`.
+    def follow(self, data: bytes, under: int) -> Position:
+        """Take frames as the server that reigns `under` this epoch holds them: the same bytes, applied.
 
-        Raises `Corrupt` when they do not, `Refused` (`epoch.stale`) when they are of an epoch below the promise.
+        They must follow `position`; older ones of the same history carry the epochs they were written in. Raises
+        `Corrupt` when they do not follow, `Refused` (`epoch.stale`) when the reign is below the promise.
         """
+        if under < self.promised:
+            raise Refused(
+                "epoch.stale", f"Frames came under epoch {under}, below the promised {self.promised}."
+            )
         scan = frame.scan(data, self.position)
         if scan.why is not Why.END:
             raise damaged(f"{scan.said}. Ask for it again.", "received", seq=scan.position.seq + 1)
         for one in scan.frames:
-            if one.position.epoch < self.promised:
-                raise Refused(
-                    "epoch.stale", f"A frame of epoch {one.position.epoch} came, below {self.promised}."
-                )
             self._take(one, record.decode(one.body).plan)
+        self._epoch = None
         return self.position
 
     def _take(self, made: Frame, plan: Plan) -> Position:
@@ -176,6 +184,7 @@ class Database:
                 )
         self._journal.append(made)
         self.position = made.position
+        self.recent.append(made.position)
         if made.position.epoch > self.promised:
             self.promised = made.position.epoch
         self._written.bytes += len(made.line)
@@ -274,6 +283,32 @@ class Database:
         if seq < kept.seq and (not segments or segments[0].first_seq > seq + 1):
             raise _gone(seq)
         return self._frames_between(segments, seq, kept)
+
+    def positions(self, seqs: Collection[int]) -> dict[int, Position]:
+        """Positions of these frames, as far as memory and journal know them. Reads the disk for older ones."""
+        found = {one.seq: one for one in tuple(self.recent) if one.seq in seqs}
+        older = sorted(seq for seq in seqs if seq not in found and 0 < seq <= self.kept.seq)
+        if 0 in seqs:
+            found[0] = ORIGIN
+        segments = recovery.segments_of(self._disk)
+        for index, segment in enumerate(segments):
+            end = segments[index + 1].first_seq if index + 1 < len(segments) else self.kept.seq + 1
+            here = {seq for seq in older if segment.first_seq <= seq < end}
+            if here:
+                before = segment.first_seq - 1
+                frames = self._frames_between([segment], before, Position(0, min(end - 1, self.kept.seq), ""))
+                found.update((one.position.seq, one.position) for one in frames if one.position.seq in here)
+        return found
+
+    def waypoints(self) -> tuple[Position, ...]:
+        """Positions of this journal, newest first, ever farther apart, back to where it begins. Reads the disk."""
+        newest, gap, seqs = self.kept.seq, 1, []
+        seq = newest
+        while seq > 0:
+            seqs.append(seq)
+            seq, gap = seq - gap, gap * 2
+        found = self.positions(set(seqs))
+        return tuple(found[seq] for seq in seqs if seq in found)
 
     def _frames_between(self, segments: list[recovery.Segment], seq: int, kept: Position) -> Iterator[Frame]:
         for index, segment in enumerate(segments):

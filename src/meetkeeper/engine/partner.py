@@ -1,0 +1,40 @@
+"""What an acting engine asks of the pair: may this be spoken of, may anybody be spoken to."""
+
+import sys
+from typing import Protocol
+
+from meetkeeper.store.journal import Batch
+
+
+class Partner(Protocol):
+    """The pair, as seen by the engine."""
+
+    def sending(self, batch: Batch) -> None:
+        """Frames are about to be written here: send them at once, so that both disks work at the same time.
+
+        Called in the committer's thread.
+        """
+        ...
+
+    def bound(self) -> int:
+        """Frames up to this seq may be spoken of, as far as the other server is concerned (R1)."""
+        ...
+
+    def may_speak(self) -> bool:
+        """Readers may be answered and neighbours called (R8)."""
+        ...
+
+
+class Alone:
+    """A server by itself: nobody to wait for."""
+
+    def sending(self, batch: Batch) -> None:
+        """Nobody to send to."""
+
+    def bound(self) -> int:
+        """No bound."""
+        return sys.maxsize
+
+    def may_speak(self) -> bool:
+        """Always."""
+        return True
