@@ -29,8 +29,8 @@ def build() -> click.Group:
     group = build_cli()
     for command in (init_command, run_command, node_command, demo_command, check_command):
         group.add_command(command)
-    for command in files_commands.commands():
-        group.add_command(command)
+    for by_files in files_commands.commands():
+        group.add_command(by_files)
     return group
 
 

@@ -31,7 +31,7 @@ from meetkeeper.ops.files import TAKEOVER, archive, read_stop_proof
 from meetkeeper.ops.histories import Comparison
 from meetkeeper.ops.means import Done, Means, check_stopped, file_stamp, moment, place
 from meetkeeper.ops.standing import Stance, Standing
-from meetkeeper.store import journal, promises, recovery
+from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.recovery import Tail
 
 FAILBACK = "local/failback.json"
@@ -337,6 +337,8 @@ def _swap(home: Path, failback: Failback, means: Means) -> None:
 def _open_for_good(home: Path, means: Means) -> Position:
     """Let recovery make it durable, and promise never to act below it."""
     disk = RealDisk(home)
+    for folder in (journal.FOLDER, checkpoint.FOLDER):
+        disk.make_folder("failback:make", folder)
     found = recovery.read(disk)
     recovery.mend(disk, found)
     means.hands.point("promise")
