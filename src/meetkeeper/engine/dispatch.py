@@ -72,6 +72,10 @@ class Desk(Protocol):
         """Wait until the frame is on disk."""
         ...
 
+    async def until_may_speak(self) -> None:
+        """Wait until nobody else can have taken over: a late call by a server of the past is a second actor's."""
+        ...
+
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
         """Run something beside; a failure of it is a failure of this server."""
         ...
@@ -91,6 +95,21 @@ class Dispatcher:
         self._gates: dict[tuple[str, int], asyncio.Semaphore] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: dict[str, int] = {}
+        self._held = False
+
+    @property
+    def busy(self) -> bool:
+        """Something is being carried out."""
+        return bool(self._running)
+
+    def hold(self) -> None:
+        """Begin nothing more; what is under way goes on."""
+        self._held = True
+
+    def go_on(self) -> None:
+        """Begin again."""
+        self._held = False
+        self.pump()
 
     def offer(self, keys: Iterable[EffectKey]) -> None:
         """These rows were put or moved by kept frames."""
@@ -107,7 +126,7 @@ class Dispatcher:
     def pump(self) -> None:
         """Start every row whose time has come."""
         now_s = self._desk.now_s()
-        while self._due and self._due[0][0] <= now_s:
+        while not self._held and self._due and self._due[0][0] <= now_s:
             _, key = heappop(self._due)
             row = self._desk.state.outbox.get(key)
             if row is None or key in self._running or row.status not in TO_DO:
@@ -159,6 +178,7 @@ class Dispatcher:
             wanted = await self._wanted(effect)
             if wanted is None:
                 return UNNEEDED
+            await self._desk.until_may_speak()
             answer = await named.bridge.ensure(wanted)
         if isinstance(answer, Ensured) and wanted.phase is Phase.OPEN and effect.phase is Phase.OPEN:
             self._note_opening(effect)
@@ -185,6 +205,7 @@ class Dispatcher:
             await self._desk.until_kept(self._desk.applied_seq)
             if is_needed(self._desk.state, effect.alias, self._desk.now_s()):
                 return Done("a meeting needs it again", idle=True)
+            await self._desk.until_may_speak()
             await named.bridge.retire(effect.alias)
         return Done("taken off the bridge")
 
@@ -223,6 +244,7 @@ class Dispatcher:
             message = desk.neighbours.compose(config, effect, meeting, series, desk.now_s())
             handled = desk.handle(EffectStarted(key))
             await desk.until_kept(handled.seq)
+            await desk.until_may_speak()
             if not may_hand_over(desk.state, key):
                 return None
             return Done(await mailer.send(message, effect.to))
@@ -238,6 +260,7 @@ class Dispatcher:
             if isinstance(found, Done):
                 return found
             meeting, series = found
+            await desk.until_may_speak()
             if effect.remove:
                 await calendar.source.remove(uid_of(meeting, series))
                 return Done("removed")

@@ -28,6 +28,7 @@ from meetkeeper.engine.dispatch import Dispatcher, wanted_vmr
 from meetkeeper.engine.history import find_history
 from meetkeeper.engine.neighbours import Neighbours
 from meetkeeper.engine.node import Handled, KeptFrame, Node, touched_effects
+from meetkeeper.engine.partner import Alone, Partner
 from meetkeeper.engine.poll import Poller
 from meetkeeper.engine.status import EngineStatus, HistoryRow, MailStatus
 from meetkeeper.engine.survey import Surveyor
@@ -35,11 +36,14 @@ from meetkeeper.ha.words import Position
 from meetkeeper.ports.bridge import Door
 from meetkeeper.ports.clock import Clock
 from meetkeeper.store.committer import Committer
+from meetkeeper.store.journal import Batch
 
 T = TypeVar("T")
 TICK_S = 1.0
 """The wall clock is looked at this often at least: it may jump."""
 SUBSCRIBER_FRAMES_MAX = 1_000
+EFFECTS_GRACE_S = 0.5
+"""So long a switchover waits for calls that are under way; what they bring about is found by the next active."""
 CHECKPOINT_AGAIN_S = 60.0
 """Pause after a snapshot that could not be written."""
 LAG_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -90,14 +94,25 @@ class Engine:
         release: str,
         tzdata: str,
         registry: CollectorRegistry | None = None,
+        partner: Partner | None = None,
+        epoch: int | None = None,
     ) -> None:
+        """`partner` is the pair (none: a server by itself), `epoch` what the register gave (none: the next one)."""
         self._node = node
         self._clock = clock
         self._build = build_neighbours
         self._server, self._release, self._tzdata = server, release, tzdata
+        self._partner: Partner = partner or Alone()
+        self._epoch = epoch
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._committer = Committer(node.database, self._kept_from_thread, self._failed_from_thread)
+        self._committer = Committer(
+            node.database,
+            self._kept_from_thread,
+            self._failed_from_thread,
+            before_flush=None if partner is None else self._sending_from_thread,
+        )
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._silent: list[asyncio.Future[None]] = []
         self._subscribers: set[Subscription] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._alarm = asyncio.Event()
@@ -107,6 +122,12 @@ class Engine:
         self._started_at_s = 0.0
         self._checkpoint_from_s = 0.0
         self._kept_seq = 0
+        self._disk_seq = 0
+        self._frozen = False
+        self._patient = True
+        self._hurried = False
+        self._drained: Callable[[], None] | None = None
+        self._beside: set[asyncio.Task[None]] = set()
         self.neighbours = build_neighbours(node.state.settings())
         self._dispatcher = Dispatcher(self)
         self._poller = Poller(self)
@@ -134,8 +155,17 @@ class Engine:
         """The newest decision, kept or not."""
         return self._node.applied_seq
 
+    @property
+    def released_seq(self) -> int:
+        """Up to here anybody may have been told."""
+        return self._kept_seq
+
     async def submit(self, command: Command) -> Decision:
         """Decide about a command; returns once the decision is on disk. Raises `core.errors`."""
+        if self._frozen:
+            raise Unavailable(
+                "switching", "Another server takes over now. Ask again at once.", retry_after_s=1.0
+            )
         handled = self.handle(command)
         await self.until_kept(handled.seq)
         return handled.decision
@@ -144,6 +174,7 @@ class Engine:
         """Look at the state; the answer leaves when everything it may have seen is on disk."""
         seen = look(self._node.state)
         await self.until_kept(self._node.applied_seq)
+        await self.until_may_speak()
         return seen
 
     @asynccontextmanager
@@ -236,11 +267,35 @@ class Engine:
         self._waiting.append((seq, future))
         await future
 
+    async def until_may_speak(self) -> None:
+        """Wait until nobody else can have taken over (R8). Raises `Unavailable` when this server may act no more."""
+        while not self._partner.may_speak():
+            if self.failure is not None or self._loop is None:
+                raise Unavailable(
+                    "stopped", f"This server may not act any more: {self.failure}", retry_after_s=10.0
+                )
+            future: asyncio.Future[None] = self._loop.create_future()
+            self._silent.append(future)
+            await future
+
+    def look_again(self) -> None:
+        """The partner may have moved what can be spoken of."""
+        if self._partner.may_speak():
+            silent, self._silent = self._silent, []
+            for future in silent:
+                if not future.done():
+                    future.set_result(None)
+        if self._kept_seq < self._disk_seq:
+            self._let_out()
+
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
         """Run something beside. A `MeetkeeperError` in it is logged; any other failure ends this server."""
         if self._tasks is None or self.stopping:
             return None
-        return self._tasks.create_task(self._guarded(name, work), name=name)
+        task = self._tasks.create_task(self._guarded(name, work), name=name)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+        return task
 
     def opened(self, lag_s: float) -> None:
         """A meeting became joinable so long after its time."""
@@ -252,12 +307,14 @@ class Engine:
         """Open a reign and act until `stop`. Raises what made the server fail."""
         self._loop = asyncio.get_running_loop()
         self._started_at_s = self.now_s()
-        self._kept_seq = self._node.database.kept.seq
+        self._kept_seq = self._disk_seq = self._node.database.kept.seq
         self._committer.start()
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                epoch = self._node.open_reign(self._server, self._release, self._tzdata, self.now_s())
+                epoch = self._node.open_reign(
+                    self._server, self._release, self._tzdata, self.now_s(), self._epoch
+                )
                 self._committer.wake()
                 await self.until_kept(self._node.applied_seq)
                 log.info("reign.opened", epoch=epoch, server=self._server, seq=self._kept_seq)
@@ -281,16 +338,54 @@ class Engine:
         if self.failure is not None:
             raise self.failure
 
-    def stop(self) -> None:
-        """End the reign in good order: no new work, what is decided is kept."""
+    def stop(self, *, hurried: bool = False) -> None:
+        """End the reign in good order: no new work, what is decided is kept. Hurried: calls are broken off."""
         self.stopping = True
+        self._hurried = self._hurried or hurried
         self._stop.set()
+
+    def raise_reign(self, epoch: int) -> None:
+        """Go on under a higher epoch."""
+        if self.failure is None and not self.stopping:
+            self._node.raise_reign(epoch, self._server, self._release, self._tzdata, self.now_s())
+            self._committer.wake()
+
+    def freeze(self, drained: Callable[[], None]) -> None:
+        """Decide nothing more, and call when everything decided is kept wherever it must be."""
+        assert self._loop is not None
+        self._frozen, self._drained = True, drained
+        self._patient = True
+        self._dispatcher.hold()
+        self._loop.call_later(EFFECTS_GRACE_S, self._look_drained, False)
+        self._alarm.set()
+        self._look_drained()
+
+    def thaw(self) -> None:
+        """Go on."""
+        self._frozen, self._drained = False, None
+        self._dispatcher.go_on()
+        self._alarm.set()
+
+    def _look_drained(self, patient: bool = True) -> None:  # noqa: FBT001, FBT002 - called by timers
+        self._patient = self._patient and patient
+        busy = self._dispatcher.busy and self._patient
+        if self._drained is None or busy or self._kept_seq < self._node.applied_seq:
+            return
+        drained, self._drained = self._drained, None
+        drained()
+
+    def drop(self, error: Exception) -> None:
+        """Lose the role at once: whoever waits is refused, nothing more is decided or sent."""
+        self._fail(error)
 
     async def _wind_down(self) -> None:
         self._poller.stop()
         self._surveyor.stop()
         if self.failure is None:
             await self.until_kept(self._node.applied_seq)
+        if self._hurried or self.failure is not None:
+            for task in self._beside:
+                task.cancel()
 
     async def _guarded(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """The top of every task: known troubles are logged, anything else is a fault of ours and ends the server."""
@@ -306,15 +401,20 @@ class Engine:
 
     async def _tick_until_stopped(self) -> None:
         while not self.stopping:
+            if self._frozen:
+                await self._nap(TICK_S)
+                continue
             busy = not self.handle(Ticked()).decision.plan.empty
             self._dispatcher.pump()
-            wait_s = 0.0 if busy else self._idle_s()
-            self._alarm.clear()
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._alarm.wait()
-            except TimeoutError:
-                pass
+            await self._nap(0.0 if busy else self._idle_s())
+
+    async def _nap(self, wait_s: float) -> None:
+        self._alarm.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._alarm.wait()
+        except TimeoutError:
+            pass
 
     def _idle_s(self) -> float:
         """Until the next thing is due; a second at most, for the clock may jump."""
@@ -329,6 +429,10 @@ class Engine:
 
     # --- the disk has answered ----------------------------------------------------------------------------------------
 
+    def _sending_from_thread(self, batch: Batch) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._partner.sending, batch)
+
     def _kept_from_thread(self, position: Position) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._on_kept, position.seq)
@@ -338,6 +442,14 @@ class Engine:
             self._loop.call_soon_threadsafe(self._fail, error)
 
     def _on_kept(self, seq: int) -> None:
+        self._disk_seq = max(self._disk_seq, seq)
+        self._let_out()
+
+    def _let_out(self) -> None:
+        """Speak of what everybody holds who must."""
+        seq = min(self._disk_seq, self._partner.bound())
+        if seq <= self._kept_seq:
+            return
         self._kept_seq = seq
         waiting = self._waiting
         while waiting and waiting[0][0] <= seq:
@@ -357,6 +469,7 @@ class Engine:
             if self._node.database.checkpoint_due and self.now_s() >= self._checkpoint_from_s:
                 self._checkpoint_from_s = float("inf")
                 self.spawn("checkpoint", self._checkpoint)
+        self._look_drained()
         self._alarm.set()
 
     async def _checkpoint(self) -> None:
@@ -395,3 +508,7 @@ class Engine:
                 future.set_exception(
                     Unavailable("stopped", f"This server dropped its role: {why}", retry_after_s=10.0)
                 )
+        silent, self._silent = self._silent, []
+        for future in silent:
+            if not future.done():
+                future.set_result(None)
