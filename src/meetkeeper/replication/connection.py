@@ -8,7 +8,7 @@ import asyncio
 import socket
 import sys
 from collections import deque
-from typing import Protocol
+from typing import Protocol, cast
 
 from meetkeeper.codec import wire
 from meetkeeper.core.errors import TheirMistake
@@ -96,8 +96,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The handshake is done: whose certificate is it?"""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         if self._over:
             transport.abort()
             return

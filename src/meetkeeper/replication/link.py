@@ -63,6 +63,7 @@ class TlsLink:
         self._listener: socket.socket | None = None
         self._current: Connection | None = None
         self._linked_at = 0.0
+        self._closing = False
         self._untold: str | None = None
         self._gone = asyncio.Event()
         self._free_calls: list[Callable[[], None]] = []
@@ -124,6 +125,7 @@ class TlsLink:
 
     async def close(self) -> None:
         """Break it for good, after what was handed over has left, or two seconds have passed."""
+        self._closing = True
         tasks = [*self._tasks, *self._strangers]
         for task in tasks:
             task.cancel()
@@ -185,7 +187,7 @@ class TlsLink:
         why, self._untold = self._untold, None
         if why is None:
             return
-        log.warning("peer.unlinked", peer=self._line.peer, why=why)
+        (log.info if self._closing else log.warning)("peer.unlinked", peer=self._line.peer, why=why)
         assert self._events is not None
         self._events.unlinked(why)
         calls, self._free_calls = self._free_calls, []

@@ -27,6 +27,8 @@ _OURS_REFUSED = {
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "can't use it",
     "TLSV1_ALERT_DECRYPT_ERROR": "finds its signature wrong",
 }
+# Not every event loop lets the alert out that says why a handshake was refused; then the line just ends.
+_HUNG_UP = (ConnectionResetError, ConnectionAbortedError, BrokenPipeError, ssl.SSLEOFError)
 
 
 class Trust:
@@ -110,6 +112,12 @@ def wrong_name(certificate: Mapping[str, object] | None, name: str) -> Refusal:
 
 def why_broken(error: BaseException | None, peer: str) -> Refusal:
     """What a failed or broken connection means, whose fault it is and what to do."""
+    if error is None or isinstance(error, _HUNG_UP):
+        return Refusal(
+            "line.ended",
+            f"The other end has hung up. Look at {peer} if it does not return; if it hangs up before its hello, it may "
+            "refuse our certificate, and its log says why.",
+        )
     if isinstance(error, ssl.SSLCertVerificationError):
         return _bad_certificate(error, peer)
     if isinstance(error, ssl.SSLError):
