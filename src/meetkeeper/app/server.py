@@ -35,6 +35,7 @@ from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.node import Node
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
+from meetkeeper.ops.aside import Aside
 from meetkeeper.ops.standing import check_may_act
 from meetkeeper.store.database import Database
 from meetkeeper.web.routes import routes
@@ -109,7 +110,15 @@ class Server:
             preview=previewer(self.engine),
             local_digests=frozenset({digest_of(token)}),
             measured=(self.engine.start_lag,),
+            aside=self._aside(),
         )
+
+    def _aside(self) -> Aside:
+        """Records of histories that lost; what was decided long ago is removed now."""
+        aside = Aside(self.home.path, self.engine)
+        for name in aside.prune(self._clock.now_s(), self.engine.state):
+            log.info("set-aside.removed", name=name)
+        return aside
 
     @property
     def config(self) -> Config:
