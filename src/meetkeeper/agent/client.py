@@ -12,7 +12,6 @@ from contextlib import suppress
 import msgspec
 import structlog
 
-from meetkeeper.agent import line
 from meetkeeper.agent.words import (
     LINE_BYTES_MAX,
     Answer,
@@ -25,6 +24,7 @@ from meetkeeper.agent.words import (
 from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.ha.words import Proof, Witness
 from meetkeeper.replication.seals import verify
+from meetkeeper.replication.trust import Trust, says_name, wrong_name
 
 log = structlog.get_logger("agent.client")
 
@@ -47,7 +47,8 @@ class AgentProver:
     ) -> None:
         """`address` is the other agent's HOST:PORT, `now_s` the wall clock."""
         self._me, self._peer, self._address = me, peer, address
-        self._certificates, self._now_s, self._deadline_s = certificates, now_s, deadline_s
+        self._authority, self._now_s, self._deadline_s = certificates.authority, now_s, deadline_s
+        self._trust = Trust(certificates.certificate, certificates.key, certificates.authority)
         self.last = "not asked yet"
         """What came of the last question, for people."""
 
@@ -58,7 +59,7 @@ class AgentProver:
                 answer = await self._talk(Question(ask="stop-proof", epoch=epoch, from_=self._me))
         except TimeoutError:
             return self._no("no answer in time")
-        except (OSError, ValueError, EOFError) as wrong:  # msgspec's errors are ValueErrors
+        except (OSError, ValueError, EOFError, MeetkeeperError) as wrong:  # msgspec's errors are ValueErrors
             return self._no(str(wrong) or type(wrong).__name__)
         if isinstance(answer, Running):
             return self._no(f"its node runs{f' as {answer.role}' if answer.role else ''}")
@@ -71,7 +72,7 @@ class AgentProver:
             return self._no(f"a proof by {proof.witness} for epoch {proof.epoch}, not for {epoch}")
         now = datetime.datetime.fromtimestamp(self._now_s(), datetime.UTC)
         try:
-            verify(proof, self._certificates.authority, self._peer, now)
+            verify(proof, self._authority, self._peer, now)
         except MeetkeeperError as wrong:
             return self._no(wrong.message)
         self.last = f"stopped, epoch {proof.epoch}"
@@ -79,14 +80,13 @@ class AgentProver:
 
     async def _talk(self, question: Question) -> Answer:
         host, port = host_and_port(self._address)
-        context = line.client_side(self._certificates)
         reader, writer = await asyncio.open_connection(
-            host, port, ssl=context, server_hostname="", limit=LINE_BYTES_MAX
+            host, port, ssl=self._trust.dialling(), server_hostname="", limit=LINE_BYTES_MAX
         )
         try:
-            names = line.names_of(writer.get_extra_info("ssl_object"))
-            if self._peer not in names:
-                raise ValueError(f"{', '.join(names) or 'nobody'} answers there, who is not {self._peer}")
+            certificate = writer.get_extra_info("peercert")
+            if not says_name(certificate, self._peer):
+                raise ValueError(wrong_name(certificate, self._peer).text)
             writer.write(msgspec.json.encode(question) + b"\n")
             await writer.drain()
             return _decoder.decode(await reader.readuntil(b"\n"))

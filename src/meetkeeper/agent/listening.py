@@ -6,23 +6,15 @@ a certificate that can't be read is said once and tried again, because certifica
 """
 
 import asyncio
-import os
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
 import msgspec
 
-from meetkeeper.agent import line
-from meetkeeper.agent.words import (
-    LINE_BYTES_MAX,
-    AgentPair,
-    Answer,
-    Certificates,
-    Question,
-    Refused,
-    host_and_port,
-)
+from meetkeeper.agent.words import LINE_BYTES_MAX, AgentPair, Answer, Question, Refused, host_and_port
+from meetkeeper.core.errors import MeetkeeperError
+from meetkeeper.replication.trust import Trust, names_of, says_name
 
 HEAR_S_MAX = 3.0
 """Handshake and question take no longer, or the connection is dropped."""
@@ -39,7 +31,8 @@ class Listener:
     def __init__(self, name: str, pair: AgentPair, answer: Ask, say: Say, again_s: float = AGAIN_S) -> None:
         self._name, self._pair, self._answer, self._say, self._again_s = name, pair, answer, say, again_s
         self._server: asyncio.Server | None = None
-        self._files: tuple[float, ...] = ()
+        self._trust = Trust(pair.certificates.certificate, pair.certificates.key, pair.certificates.authority)
+        self._context: ssl.SSLContext | None = None
         self._open = 0
         self._trouble = ""
 
@@ -59,10 +52,9 @@ class Listener:
 
     async def _look(self) -> None:
         try:
-            files = _stamps(self._pair.certificates)
-            if self._server is not None and files == self._files:
+            context = self._trust.listening()
+            if self._server is not None and context is self._context:
                 return
-            context = line.server_side(self._pair.certificates)
             self._stop()
             host, port = host_and_port(self._pair.listen)
             self._server = await asyncio.start_server(
@@ -73,8 +65,8 @@ class Listener:
                 ssl_handshake_timeout=HEAR_S_MAX,
                 limit=LINE_BYTES_MAX,
             )
-            self._files, self._trouble = files, ""
-        except (OSError, ValueError) as wrong:
+            self._context, self._trouble = context, ""
+        except (OSError, ValueError, MeetkeeperError) as wrong:
             said = f"{self._pair.listen}: {wrong}"
             if said != self._trouble:  # once, not at every try
                 self._trouble = said
@@ -93,7 +85,7 @@ class Listener:
         try:
             async with asyncio.timeout(HEAR_S_MAX):
                 said = await reader.readline()
-            answer = await self._judge(said, line.names_of(writer.get_extra_info("ssl_object")))
+            answer = await self._judge(said, writer.get_extra_info("peercert"))
             writer.write(msgspec.json.encode(answer) + b"\n")
             async with asyncio.timeout(HEAR_S_MAX):
                 await writer.drain()
@@ -105,10 +97,11 @@ class Listener:
             with suppress(OSError, ssl.SSLError):
                 await writer.wait_closed()
 
-    async def _judge(self, said: bytes, names: tuple[str, ...]) -> Answer:
+    async def _judge(self, said: bytes, certificate: Mapping[str, object] | None) -> Answer:
         peer = self._pair.peer
-        if peer not in names:
-            self._say("agent.stranger", f"asked by {', '.join(names) or 'nobody'}, who is not {peer}")
+        if not says_name(certificate, peer):
+            names = ", ".join(names_of(certificate)) or "nobody"
+            self._say("agent.stranger", f"asked by {names}, who is not {peer}")
             return Refused(server=self._name, why=f"this agent answers {peer} alone")
         try:
             question = msgspec.json.decode(said, type=Question)
@@ -117,7 +110,3 @@ class Listener:
         if question.from_ != peer:
             return Refused(server=self._name, why=f"{question.from_} asks with {peer}'s certificate")
         return await self._answer(question)
-
-
-def _stamps(files: Certificates) -> tuple[float, ...]:
-    return tuple(os.stat(one).st_mtime for one in (files.certificate, files.key, files.authority))

@@ -4,8 +4,9 @@ Place in the house: `listening` asks it while no node runs and none can be start
 
 1. take the folder's lock: whoever holds it is a node that somebody else started, or one that is frozen; no proof then;
 2. read how far the journal came, the highest promise, the record that stood;
-3. promise never to act under this epoch or a lower one: `local/promises.json`, which every node reads before it reigns.
-   The promise covers everything this server has seen, so the proof does as well;
+3. promise the epoch above: `local/promises.json`, which every node reads before it reigns or follows. From here on no
+   node of this home opens a reign under the proven epoch or a lower one, nor keeps a frame of one. A proof always
+   covers the reigns this server knows of, whichever epoch was asked for;
 4. write down what was proved to whom: `local/proofs.json`;
 5. let go of the lock, and answer.
 
@@ -56,19 +57,19 @@ class Prover:
         """The newest proof given to this server that covers the epoch, if what it promises still stands."""
         for one in reversed(self._given()):
             if one.to == to and one.proof.epoch >= epoch:
-                return one.proof if self._promised() >= one.proof.epoch else None
+                return one.proof if promises.read(self._disk) > one.proof.epoch else None
         return None
 
     def nothing_given(self) -> bool:
-        """True when no proof covers the highest epoch this server has promised: nobody can act on a proof of ours.
+        """True when nobody holds a proof against this server's last reign: it may take that as its own consent.
 
-        A proof raises the promise to its own epoch, so this turns true again only with a reign after it.
+        Only for a pair without a third place, where what stands is kept here. When that or the list of proofs can't be
+        read, one may have been given.
         """
-        try:
-            promised = self._promised()
-            return all(one.proof.epoch < promised for one in self._given())
-        except MeetkeeperError:
+        record, given = self._record(), self._read_given()
+        if record is None or record.active != self._name or given is None:
             return False
+        return all(one.proof.epoch < record.epoch for one in given)
 
     def prove(self, epoch: int, to: str, why: str) -> Proof:
         """A sealed proof for `epoch` and all below, durable before it returns. Only while this home has no node.
@@ -92,17 +93,18 @@ class Prover:
     def _prove(self, epoch: int, to: str, why: str) -> Proof:
         position, record = self._position(), self._record()
         promised = promises.read(self._disk)
-        seen = max(promised, position.epoch if position else 0, record.epoch if record else 0)
-        if epoch > seen + EPOCH_AHEAD_MAX:
+        reigned = max(position.epoch if position else 0, record.epoch if record else 0)
+        if epoch > max(promised, reigned) + EPOCH_AHEAD_MAX:
             raise Refused(
                 "agent.epoch",
-                f"No proof of stop for epoch {epoch}: this server has seen {seen}. Look whether both belong together.",
+                f"No proof of stop for epoch {epoch}: this server has seen {max(promised, reigned)}. Look whether both "
+                "servers belong together.",
             )
-        epoch = max(epoch, seen)
+        epoch = max(epoch, reigned)
         said = why if position else f"{why}; its journal's end can't be read"
         proof = self._seal(Proof(self._name, epoch, Witness.AGENT, position, record, said, self._now_s()))
-        if epoch > promised:
-            promises.write(self._disk, epoch)
+        if epoch + 1 > promised:
+            promises.write(self._disk, epoch + 1)
         self._write((*self._given(), Given(to, proof))[-GIVEN_MAX:])
         return proof
 
@@ -123,20 +125,22 @@ class Prover:
             return None
         return reading.record if isinstance(reading, Found) else None
 
-    def _promised(self) -> int:
-        return promises.read(self._disk)
-
     def _given(self) -> tuple[Given, ...]:
         """What was given so far. A damaged list is begun anew: the promise is what binds, this only remembers."""
-        with translated(self._disk, "reading the proofs", PROOFS):
-            try:
-                data = self._disk.read("proof:read", PROOFS)
-            except FileNotFoundError:
-                return ()
+        return self._read_given() or ()
+
+    def _read_given(self) -> tuple[Given, ...] | None:
+        """None when the list is damaged or can't be read."""
+        try:
+            data = self._disk.read("proof:read", PROOFS)
+        except FileNotFoundError:
+            return ()
+        except OSError:
+            return None
         try:
             return msgspec.json.decode(data, type=_Proofs).given
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return ()
+            return None
 
     def _write(self, given: tuple[Given, ...]) -> None:
         with translated(self._disk, "writing the proofs", PROOFS):
