@@ -8,7 +8,6 @@ releases that differ in the fields of a proof: such a seal is refused, and a per
 """
 
 import base64
-import binascii
 import datetime
 from pathlib import Path
 
@@ -101,7 +100,7 @@ def _check_chain(
     verifier = verification.PolicyBuilder().store(verification.Store(roots)).time(now).build_client_verifier()
     try:
         verifier.verify(chain[0], chain[1:])
-    except (verification.VerificationError, ValueError, x509.UnsupportedGeneralNameType) as wrong:
+    except (verification.VerificationError, *_MALFORMED) as wrong:
         until = f"{chain[0].not_valid_after_utc:%Y-%m-%d}"
         raise TheirMistake(
             "seal.certificate",
@@ -118,7 +117,7 @@ def _check_signature(signer: x509.Certificate, signature: bytes, said: bytes) ->
             public.verify(signature, said, _PSS, hashes.SHA256())
         case ed25519.Ed25519PublicKey() as public:
             public.verify(signature, said)
-        case _:
+        case _:  # a kind that this release does not know
             raise InvalidSignature
 
 
@@ -126,14 +125,11 @@ def _opened(seal: str, name: str) -> tuple[bytes, list[x509.Certificate]]:
     try:
         if len(seal) > SEAL_CHARS_MAX:
             raise ValueError("too long")
-        signature, *chain = [
-            base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-            for part in seal.split(".")
-        ]
+        signature, *chain = map(_to_bytes, seal.split("."))
         if not 1 <= len(chain) <= CERTIFICATES_MAX:
             raise ValueError(f"{len(chain)} certificates")
         return signature, [x509.load_der_x509_certificate(one) for one in chain]
-    except (ValueError, binascii.Error) as wrong:
+    except _MALFORMED as wrong:  # what base64 can't read is a ValueError
         raise TheirMistake(
             "seal.malformed",
             f"The seal under the proof that {name} has stopped is none ({wrong}). {_STATE_IT}",
@@ -153,7 +149,7 @@ def _authority(path: Path) -> list[x509.Certificate]:
 def _names_of(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, *_MALFORMED):
         return []
     return [name.lower() for name in names.get_values_for_type(x509.DNSName)]
 
@@ -166,4 +162,18 @@ def _to_text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode("ascii").rstrip("=")
 
 
+def _to_bytes(text: str) -> bytes:
+    data = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    if _to_text(data) != text:
+        raise ValueError("not spelled as we spell it")
+    return data
+
+
+_MALFORMED = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 _PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)
