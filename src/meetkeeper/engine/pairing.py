@@ -68,6 +68,10 @@ class Hands(Protocol):
         """Write it to `local/standing.json`."""
         ...
 
+    def adopt(self, proof: words.Proof) -> None:
+        """Where there is no third place: what the stopped server knew last is what stands."""
+        ...
+
     def ask_proof(self, epoch: int) -> None:
         """Answered by `ProofCame`, or not at all."""
         ...
@@ -354,7 +358,9 @@ class Pairing:
             case words.Frames():
                 self._frames(message.data)
             case words.Yielded():
-                self.on(ev.ProofCame(message.proof))
+                if message.proof.server == self.view.peer:
+                    self._hands.adopt(message.proof)
+                    self.on(ev.ProofCame(message.proof))
             case words.Leaving():
                 self.on(ev.PeerLeft(message))
             case words.Piece() | words.WantSnapshot():

@@ -41,10 +41,43 @@ class MailStatus(Struct, frozen=True):
     unknown: int = 0
 
 
+class PairStatus(Struct, frozen=True, kw_only=True):
+    """How the pair stands, as this server knows it. Times are ages in seconds; `loss` counts acknowledged frames."""
+
+    me: str
+    peer: str
+    role: str
+    peer_role: str
+    linked: bool
+    heard_s: float
+    """Since the other server was last heard."""
+    mode: str
+    epoch: int
+    active: str
+    """By the register; empty: not known."""
+    in_sync: tuple[str, ...]
+    register: str
+    register_trouble: str
+    position_seq: int
+    peer_seq: int
+    behind: int
+    """Frames that the passive lacks."""
+    loss: int
+    """Acknowledged frames that would be lost if the active's host vanished now."""
+    durability: Literal["both", "local"]
+    """Where an answer given now is on disk."""
+    ready: str
+    reasons: tuple[str, ...]
+    alarms: tuple[tuple[str, str], ...]
+    rows: tuple[str, ...]
+    """The latest decisions: row of the table, roles."""
+    peer_url: str
+
+
 class EngineStatus(Struct, frozen=True):
     """The whole server. `role` is `active` while it may act; `failed` says why it may no longer."""
 
-    role: Literal["active", "stopped"]
+    role: Literal["active", "passive", "claiming", "yielding", "ended", "stopped"]
     server: str
     release: str
     epoch: int
@@ -55,6 +88,7 @@ class EngineStatus(Struct, frozen=True):
     mail: MailStatus
     stopping: bool = False
     failed: str = ""
+    pair: PairStatus | None = None
 
 
 class HistoryLine(Struct, frozen=True):

@@ -1,0 +1,614 @@
+"""The pair's shell on a real server: the heart's hands. Register, line, disk, engine and clock, on one event loop.
+
+One process, one home. A reign that ends in order (a switchover) leaves the process as a passive one; a role lost in
+disorder ends it, and its agent starts it again. Contains no rule about who may act: those are rows of `ha.table`.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from meetkeeper.codec.frame import Frame
+from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
+from meetkeeper.engine.flow import CHUNK_BYTES, Chunk
+from meetkeeper.engine.loop import Engine
+from meetkeeper.engine.pairing import Pairing
+from meetkeeper.engine.partner import Partner
+from meetkeeper.ha import happenings as ev
+from meetkeeper.ha import lineage, words
+from meetkeeper.ha.table import Row
+from meetkeeper.ha.view import View
+from meetkeeper.ha.words import (
+    Facts,
+    Found,
+    Message,
+    Outcome,
+    Position,
+    Proof,
+    Record,
+    Role,
+    Unknown,
+    Won,
+)
+from meetkeeper.ports.clock import Clock
+from meetkeeper.ports.disk import Disk
+from meetkeeper.ports.peer import PeerLink, StopProver
+from meetkeeper.ports.register import Register
+from meetkeeper.store import transfer
+from meetkeeper.store.committer import Committer
+from meetkeeper.store.database import Database
+from meetkeeper.store.retreat import retreat
+
+TICK_S = 0.1
+PAUSE_S = 1.5
+"""A loop that did not come round for so long may be somebody's past."""
+JUMP_S = 1.0
+"""So much the wall clock may move against the steady one between two looks."""
+COMMAND_S_MAX = 30.0
+GRANT_S_MAX = 2.0
+
+log = structlog.get_logger("pair")
+
+
+class RoleLost(MeetkeeperError):
+    """This server may not act any more; the process ends and is started again as passive."""
+
+
+class Memory(Protocol):
+    """What this server keeps of who may act (`registers.standing`)."""
+
+    def mirror(self, record: Record) -> bool:
+        """Keep what a third place said."""
+        ...
+
+    def remember(self, record: Record, version: int) -> bool:
+        """Keep what the other server said."""
+        ...
+
+    def adopt(self, proof: Proof) -> words.Reading:
+        """Keep what a stopped server knew."""
+        ...
+
+    def consent(self, expected: int, record: Record, *, acting: bool) -> tuple[bool, Found | words.Empty]:
+        """May the other one reign?"""
+        ...
+
+
+class Parts(Protocol):
+    """What `app` gives: everything that only it may pick."""
+
+    link: PeerLink
+    register: Register
+    memory: Memory
+    provers: Sequence[StopProver]
+    disk: Disk
+    clock: Clock
+    instance: str
+
+    def open_database(self) -> Database:
+        """Open this home's database."""
+        ...
+
+    def make_engine(self, database: Database, epoch: int, partner: Partner) -> Engine:
+        """An engine for one reign."""
+        ...
+
+    def facts(self) -> Facts:
+        """What this server says about itself."""
+        ...
+
+    def moved(self) -> None:
+        """Role, database or partner have changed: screens and files follow."""
+        ...
+
+
+class Pair:
+    """One server of a pair. Make it, `run` it; it ends when the role is lost or the server leaves."""
+
+    def __init__(self, parts: Parts, view: View, database: Database) -> None:
+        self.parts = parts
+        self.database = database
+        self.engine: Engine | None = None
+        self.failure: MeetkeeperError | None = None
+        self.began = asyncio.Event()
+        """Set while a reign is kept and acts."""
+        self.over = asyncio.Event()
+        self.set_aside: list[str] = []
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reigning: asyncio.Task[None] | None = None
+        self._committer: Committer | None = None
+        self._answer: asyncio.Future[tuple[bool, str]] | None = None
+        self._grants: dict[int, asyncio.Future[Outcome]] = {}
+        self._grant_count = 0
+        self._proving = False
+        self._reader: tuple[int, Iterator[Frame]] | None = None
+        self._checkpointing = False
+        self._gathering = 0
+        self.heart = Pairing(view, self, database, instance=parts.instance)
+
+    # --- life -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Take part until this server leaves. Raises what made it fail, `RoleLost` when somebody else acts."""
+        self._start_committer()
+        ticking = self._loop.create_task(self._tick(), name="pair.tick")
+        try:
+            self.parts.link.start(self.heart)
+            await self.over.wait()
+        finally:
+            ticking.cancel()
+            await self._end()
+        if self.failure is not None:
+            raise self.failure
+
+    async def _end(self) -> None:
+        engine, reigning = self.engine, self._reigning
+        if engine is not None and reigning is not None:
+            engine.stop(hurried=True)
+            with suppress(Exception):
+                await reigning
+        for task in list(self._tasks):
+            task.cancel()
+        await self._stop_committer()
+        await self.parts.link.close()
+        await self.parts.register.close()
+
+    async def _tick(self) -> None:
+        clock = self.parts.clock
+        steady_s, wall_s = clock.steady_s(), clock.now_s()
+        while True:
+            await asyncio.sleep(TICK_S)
+            gap_s, wall_gap_s = clock.steady_s() - steady_s, clock.now_s() - wall_s
+            steady_s, wall_s = clock.steady_s(), clock.now_s()
+            if gap_s > PAUSE_S or abs(wall_gap_s - gap_s) > JUMP_S:
+                log.warning("pair.paused", gap_s=round(gap_s, 2), wall_moved_s=round(wall_gap_s - gap_s, 2))
+                self.heart.on(ev.Paused(gap_s))
+            self.heart.tick()
+
+    def fail(self, error: MeetkeeperError) -> None:
+        """This process can't go on."""
+        if self.failure is None:
+            self.failure = error
+            log.error("pair.failed", code=error.code, text=error.message)
+        if self.engine is not None:
+            self.engine.drop(error)
+        self.over.set()
+
+    # --- what people ask ----------------------------------------------------------------------------------------
+
+    async def ask(self, event: ev.SwitchoverAsked | ev.ForceAsked) -> str:
+        """A person's wish; returns when it is begun. Raises `Refused` with what is in the way."""
+        if self._answer is not None:
+            raise Refused("pair.busy", "Somebody else's request is under way. Ask again in a moment.")
+        self._answer = self._loop.create_future()
+        try:
+            self.heart.on(event)
+            async with asyncio.timeout(COMMAND_S_MAX):
+                ok, text = await self._answer
+        finally:
+            self._answer = None
+        if not ok:
+            raise Refused("pair.refused", text)
+        return text
+
+    async def leave(self, why: str, *, hand_over: bool, back_after_s: float) -> None:
+        """End on purpose: hand over where that is possible and wanted."""
+        self.heart.on(ev.LeaveAsked(why, hand_over, back_after_s))
+        await self.over.wait()
+
+    # --- hands: the line ----------------------------------------------------------------------------------------
+
+    def steady_s(self) -> float:
+        """See `Hands`."""
+        return self.parts.clock.steady_s()
+
+    def facts(self) -> Facts:
+        """See `Hands`."""
+        return self.parts.facts()
+
+    def say(self, message: Message) -> bool:
+        """See `Hands`."""
+        return self.parts.link.send(message)
+
+    def crowded(self) -> bool:
+        """See `Hands`."""
+        return self.parts.link.crowded
+
+    def when_free(self, call: Callable[[], None]) -> None:
+        """See `Hands`."""
+        self.parts.link.when_free(call)
+
+    def relink(self, why: str) -> None:
+        """See `Hands`."""
+        self.parts.link.drop(why)
+
+    # --- hands: who may act -------------------------------------------------------------------------------------
+
+    def read_register(self) -> None:
+        """See `Hands`."""
+        self._spawn(self._read_register())
+
+    async def _read_register(self) -> None:
+        self.heart.on(ev.RegisterSaid(await self.parts.register.read()))
+
+    def change_register(self, expected: int, record: Record) -> None:
+        """See `Hands`."""
+        stamped = replace(record, at_s=self.parts.clock.now_s(), nonce=secrets.token_hex(8))
+        self._spawn(self._change_register(expected, stamped))
+
+    async def _change_register(self, expected: int, record: Record) -> None:
+        outcome = await self.parts.register.change(expected, record)
+        log.info("register.changed" if isinstance(outcome, Won) else "register.unchanged", epoch=record.epoch,
+                 active=record.active, in_sync=",".join(record.in_sync), why=record.why,
+                 outcome=type(outcome).__name__)  # fmt: skip
+        self.heart.on(ev.ChangeEnded(outcome))
+
+    def promise(self, epoch: int) -> None:
+        """See `Hands`."""
+        self._spawn(self._promise(epoch))
+
+    async def _promise(self, epoch: int) -> None:
+        try:
+            await asyncio.to_thread(self.database.promise, epoch)
+        except MeetkeeperError as error:
+            self.fail(error)
+            return
+        self.heart.on(ev.Promised(epoch))
+
+    def remember(self, record: Record, version: int) -> None:
+        """See `Hands`."""
+        memory = self.parts.memory
+        kept = memory.mirror(record) if self.parts.register.arbitrates else memory.remember(record, version)
+        if not kept and self.parts.register.arbitrates:
+            log.warning("pair.not-remembered", epoch=record.epoch)
+
+    def adopt(self, proof: Proof) -> None:
+        """See `Hands`."""
+        if not self.parts.register.arbitrates:
+            self.parts.memory.adopt(proof)
+
+    def ask_proof(self, epoch: int) -> None:
+        """See `Hands`."""
+        if not self._proving:
+            self._proving = True
+            self._spawn(self._ask_proof(epoch))
+
+    async def _ask_proof(self, epoch: int) -> None:
+        try:
+            for prover in self.parts.provers:
+                proof = await prover.ask(epoch)
+                if proof is not None:
+                    log.info("pair.proof", witness=str(proof.witness), epoch=proof.epoch, why=proof.why)
+                    self.adopt(proof)
+                    self.heart.on(ev.ProofCame(proof))
+                    return
+        finally:
+            self._proving = False
+
+    def heard_grant(self, message: words.AskGrant | words.Granted) -> None:
+        """See `Hands`."""
+        if isinstance(message, words.AskGrant):
+            self._spawn(self._consent(message))
+            return
+        waiting = self._grants.pop(message.number, None)
+        if waiting is not None and not waiting.done():
+            found = (
+                words.Empty(message.version)
+                if message.record is None
+                else Found(message.record, message.version)
+            )
+            waiting.set_result(Won(message.version) if message.ok else words.Lost(found))
+
+    async def _consent(self, asked: words.AskGrant) -> None:
+        acting = self.heart.view.role is not Role.PASSIVE
+        if not acting:
+            await asyncio.to_thread(self.database.promise, asked.record.epoch)
+        ok, found = self.parts.memory.consent(asked.expected, asked.record, acting=acting)
+        record = found.record if isinstance(found, Found) else None
+        self.say(words.Granted(asked.number, ok, record, found.version))
+
+    async def grant(self, expected: int, record: Record) -> Outcome:
+        """`registers.standing` asks: does the other server consent?"""
+        self._grant_count += 1
+        number = self._grant_count
+        waiting: asyncio.Future[Outcome] = self._loop.create_future()
+        self._grants[number] = waiting
+        if not self.say(words.AskGrant(number, expected, record)):
+            return Unknown("The other server is not there to be asked.")
+        try:
+            async with asyncio.timeout(GRANT_S_MAX):
+                return await waiting
+        except TimeoutError:
+            return Unknown("The other server did not answer.")
+        finally:
+            self._grants.pop(number, None)
+
+    # --- hands: the engine --------------------------------------------------------------------------------------
+
+    def begin_reign(self, epoch: int) -> None:
+        """See `Hands`."""
+        self._reigning = self._loop.create_task(self._reign(epoch), name="pair.reign")
+
+    async def _reign(self, epoch: int) -> None:
+        await self._stop_committer()
+        if self.over.is_set():
+            return
+        engine = self.parts.make_engine(self.database, epoch, self.heart)
+        self.engine = engine
+
+        def ready() -> None:
+            self.began.set()
+            self.parts.moved()
+            self.heart.on(ev.ReignBegan(epoch))
+
+        try:
+            await engine.run(ready)
+        except Exception as error:  # noqa: BLE001 - whatever ends the engine ends the role
+            self._ended_badly(error)
+        finally:
+            self.began.clear()
+
+    def _ended_badly(self, error: Exception) -> None:
+        known = error if isinstance(error, MeetkeeperError) else RoleLost("engine.failed", str(error))
+        self.heart.on(ev.ActorFailed(known.message))
+        self.fail(known)
+
+    def raise_reign(self, epoch: int) -> None:
+        """See `Hands`."""
+        if self.engine is not None:
+            self.engine.raise_reign(epoch)
+
+    def freeze(self) -> None:
+        """See `Hands`."""
+        if self.engine is not None and self.began.is_set():
+            self.engine.freeze(lambda: self.heart.on(ev.Drained()))
+
+    def thaw(self, why: str) -> None:
+        """See `Hands`."""
+        log.warning("switchover.given-up", why=why)
+        if self.engine is not None:
+            self.engine.thaw()
+
+    def end_reign(self, why: str, *, in_order: bool) -> None:
+        """See `Hands`."""
+        if not in_order:
+            self.fail(RoleLost("role.lost", f"{why}. This process ends and begins again as passive."))
+        elif self.heart.view.role is Role.ENDED or self.engine is None:
+            self.over.set()
+        else:
+            self._spawn(self._end_in_order())
+
+    async def _end_in_order(self) -> None:
+        engine, reigning = self.engine, self._reigning
+        assert engine is not None
+        assert reigning is not None
+        engine.stop(hurried=True)
+        await reigning
+        if self.over.is_set():
+            return
+        self.engine = self._reigning = None
+        self._start_committer()
+        self.parts.moved()
+        self.heart.on(ev.ReignEnded(self.database.kept))
+
+    def answer(self, text: str, *, ok: bool) -> None:
+        """See `Hands`."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_result((ok, text))
+
+    def decided(self, row: Row, event: ev.Event, before: View, after: View) -> None:
+        """See `Hands`."""
+        if after.role is not before.role:
+            log.info(
+                "role", row=row.number, was=str(before.role), now=str(after.role), when=row.when, why=row.why
+            )
+            self.parts.moved()
+        elif row.number not in _QUIET_ROWS:
+            log.debug("row", row=row.number, does=row.does)
+
+    def look_again(self) -> None:
+        """See `Hands`."""
+        if self.engine is not None:
+            self.engine.look_again()
+
+    def released_seq(self) -> int:
+        """See `Hands`."""
+        return self.database.kept.seq if self.engine is None else self.engine.released_seq
+
+    # --- hands: the disk ----------------------------------------------------------------------------------------
+
+    def wake_disk(self) -> None:
+        """See `Hands`."""
+        if self._committer is not None:
+            self._committer.wake()
+
+    def _start_committer(self) -> None:
+        loop = self._loop
+        self._committer = Committer(
+            self.database,
+            lambda _: loop.call_soon_threadsafe(self._kept),  # type: ignore[arg-type]
+            lambda error: loop.call_soon_threadsafe(self.fail, error),  # type: ignore[arg-type]
+        )
+        self._committer.start()
+
+    async def _stop_committer(self) -> None:
+        committer, self._committer = self._committer, None
+        if committer is not None:
+            await asyncio.to_thread(committer.stop)
+
+    def _kept(self) -> None:
+        if self._committer is None:
+            return
+        self.heart.kept()
+        if self.database.checkpoint_due and not self._checkpointing:
+            self._checkpointing = True
+            self._spawn(self._checkpoint())
+
+    async def _checkpoint(self) -> None:
+        begun = self.database.begin_checkpoint()
+        try:
+            await asyncio.to_thread(self.database.finish_checkpoint, begun)
+            log.info("checkpoint.written", seq=begun.seq)
+        except MeetkeeperError as trouble:
+            log.warning("checkpoint.failed", code=trouble.code, text=trouble.message)
+        finally:
+            self._checkpointing = False
+
+    def retreat(self, to: Position) -> None:
+        """See `Hands`."""
+        self._spawn(self._retreat(to))
+
+    async def _retreat(self, to: Position) -> None:
+        def go_back() -> list[str]:
+            self.database.close()
+            try:
+                return retreat(self.parts.disk, to)
+            except Refused as unknown:
+                log.warning("pair.no-way-back", text=unknown.message)
+                return []
+
+        await self._reopen(go_back, f"what came after seq {to.seq} lost the race")
+
+    async def _reopen(self, work: Callable[[], list[str]], why: str) -> None:
+        await self._stop_committer()
+        try:
+            aside = await asyncio.to_thread(work)
+            self.database = await asyncio.to_thread(self.parts.open_database)
+        except MeetkeeperError as error:
+            self.fail(error)
+            return
+        self.set_aside += aside
+        self._reader = None
+        for path in aside:
+            log.warning("pair.set-aside", path=path, why=why)
+        self._start_committer()
+        self.parts.moved()
+        self.heart.reopened(self.database)
+
+    def find_common(self, waypoints: tuple[Position, ...], tell: Callable[[Position | None], None]) -> None:
+        """See `Hands`."""
+
+        async def find() -> None:
+            known = await asyncio.to_thread(self.database.positions, {one.seq for one in waypoints})
+            tell(lineage.common_of(waypoints, known))
+
+        self._spawn(find())
+
+    def read_chunk(self, after: int, tell: Callable[[Chunk | None], None]) -> None:
+        """See `Hands`."""
+
+        async def read() -> None:
+            try:
+                chunk = await asyncio.to_thread(self._read_chunk, after)
+            except Refused:
+                tell(None)
+                return
+            tell(chunk)
+
+        self._spawn(read())
+
+    def _read_chunk(self, after: int) -> Chunk:
+        """One reader goes through the journal from chunk to chunk: each segment is read and scanned once."""
+        reader, self._reader = self._reader, None
+        frames = reader[1] if reader is not None and reader[0] == after else self.database.frames_since(after)
+        lines, size, last = [], 0, None
+        for one in frames:
+            lines.append(one.line)
+            size += len(one.line)
+            last = one.position
+            if size >= CHUNK_BYTES:
+                self._reader = (last.seq, frames)
+                break
+        if last is None and reader is not None:
+            return self._read_chunk(after)
+        return Chunk(b"".join(lines), last)
+
+    # --- hands: snapshots -----------------------------------------------------------------------------------------
+
+    def offer_snapshot(self) -> None:
+        """See `Hands`."""
+        self._spawn(self._offer_snapshot())
+
+    async def _offer_snapshot(self) -> None:
+        disk, found = self.parts.disk, None
+        found = await asyncio.to_thread(transfer.newest, disk)
+        if found is None and self.engine is not None:
+            begun = self.database.begin_checkpoint()
+            await asyncio.to_thread(self.database.finish_checkpoint, begun)
+            found = await asyncio.to_thread(transfer.newest, disk)
+        if found is not None:
+            self.say(words.Begin(self.database.kept, self.heart.view.epoch, found[0], found[1]))
+
+    def heard_bulk(self, message: words.Piece | words.WantSnapshot | words.Begin) -> None:
+        """See `Hands`."""
+        match message:
+            case words.Begin():
+                self._spawn(self._want(message.snapshot_seq))
+            case words.WantSnapshot():
+                self._spawn(self._send_pieces(message.seq, message.offset))
+            case words.Piece():
+                self._spawn(self._gather(message))
+
+    async def _want(self, seq: int) -> None:
+        self._gathering = seq
+        have = await asyncio.to_thread(transfer.gathered, self.parts.disk, seq)
+        log.info("snapshot.wanted", seq=seq, have_bytes=have)
+        self.say(words.WantSnapshot(seq, have))
+
+    async def _send_pieces(self, seq: int, offset: int) -> None:
+        piece = await asyncio.to_thread(transfer.piece, self.parts.disk, seq, offset)
+        if piece is None:
+            self.relink("the snapshot that was asked for is gone; a newer one is offered")
+        else:
+            self.say(piece)
+
+    async def _gather(self, piece: words.Piece) -> None:
+        disk = self.parts.disk
+        if piece.seq != self._gathering or self.heart.view.role is not Role.PASSIVE:
+            return
+        have = await asyncio.to_thread(transfer.gather, disk, piece)
+        if not piece.last:
+            self.say(words.WantSnapshot(piece.seq, have))
+            return
+        self._gathering = 0
+        stamp = f"{int(self.parts.clock.now_s())}-{piece.seq}"
+
+        def install() -> list[str]:
+            self.database.close()
+            aside = transfer.install(disk, piece.seq, stamp)
+            return [] if aside is None else [aside]
+
+        await self._reopen(install, "it was too far behind: the other server's snapshot took its place")
+
+    def broken(self, error: MeetkeeperError) -> None:
+        """See `Hands`."""
+        log.error("pair.refuses-frames", code=error.code, text=error.message)
+        if isinstance(error, Unavailable) or error.code.startswith(("disk", "store")):
+            self.fail(error)
+        else:
+            self._loop.call_later(1.0, self.relink, error.message)
+
+    # --- tasks ----------------------------------------------------------------------------------------------------
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        task = self._loop.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except MeetkeeperError as trouble:
+            log.warning("pair.trouble", code=trouble.code, text=trouble.message)
+        except Exception as fault:
+            log.exception("pair.fault")
+            self.fail(RoleLost("pair.fault", f"A fault of ours: {fault!r}. Please report it with the log."))
+
+
+_QUIET_ROWS = (10, 38, 51)
