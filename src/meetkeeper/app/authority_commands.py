@@ -75,7 +75,7 @@ def issue_command(folder: Path, name: str, hosts: tuple[str, ...], days: int, in
     write_private(into / NODE_KEY, made.key)
     write_private(into / NODE, made.certificate)
     write_private(into / AUTHORITY, authority.certificate)
-    left = int(days_left(made.certificate, _now()))
+    left = round(days_left(made.certificate, _now()))
     click.echo(f"Issued a certificate for {name} in {into}, good for {left} days.")
     click.echo(f"Next: these three files belong to HOME/local/tls on {name}; nothing needs a restart.")
 

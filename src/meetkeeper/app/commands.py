@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from meetkeeper.app import files_commands
+from meetkeeper.app.authority_commands import ca_group
 from meetkeeper.cli.main import build_cli
 from meetkeeper.core.errors import MeetkeeperError
 
@@ -27,7 +28,7 @@ EXIT_ROLE_DROPPED = 3
 def build() -> click.Group:
     """The whole command line."""
     group = build_cli()
-    for command in (init_command, run_command, node_command, demo_command, check_command):
+    for command in (init_command, run_command, node_command, demo_command, check_command, ca_group):
         group.add_command(command)
     for by_files in files_commands.commands():
         group.add_command(by_files)
