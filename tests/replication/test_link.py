@@ -313,6 +313,53 @@ async def test_another_home_under_the_known_name_is_refused(tls_pair: TlsPair) -
     assert not tls_pair.at_other.said
 
 
+async def test_two_copies_of_one_server_are_noticed(tls_pair: TlsPair) -> None:
+    """Two processes with one home push each other's connection out for ever; that is said aloud."""
+    tls_pair.start()
+    await tls_pair.linked()
+    twin = TlsLink(tls_pair.line(GREATER))
+    tls_pair.others.append(twin)
+    with capture_logs() as lines:
+        twin.start(Recorder(GREATER, LOWER))
+        await tls_pair.until(lambda: any(line["event"] == "peer.twins" for line in lines))
+    assert [what for what, _ in tls_pair.at_other.said[:4]] == ["linked", "unlinked", "linked", "unlinked"]
+
+
+@pytest.mark.parametrize(
+    "word", [b"\xff" * 9, b"\x00\x00\x00\x01\x63", wire.encode(Recorder(GREATER, LOWER).hello())]
+)
+async def test_garbage_on_a_link_ends_it_and_the_next_one_is_good(
+    tls_pair: TlsPair, tmp_path: Path, word: bytes
+) -> None:
+    """A linked server that suddenly talks nonsense is unlinked with a last word; what it said before has counted."""
+    tls_pair.other.start(tls_pair.at_other)
+    tls_pair.relay.target = tls_pair.other.port
+    _, writer = streams = await call(tls_pair.other.port, Papers(tmp_path / "by-hand", GREATER))
+    writer.write(wire.encode(Recorder(GREATER, LOWER).hello()))
+    await tls_pair.until(lambda: len(tls_pair.at_other.links) == 1)
+    writer.write(wire.encode(numbered(1)))
+    await tls_pair.until(lambda: tls_pair.at_other.messages == [numbered(1)])
+    writer.write(word)
+    refusal = await last_word(streams)
+    assert refusal is not None
+    assert refusal.code in ("wire.garbage", "peer.second_hello")
+    assert tls_pair.at_other.breaks == [refusal.text]
+    tls_pair.one.start(tls_pair.at_one)
+    await tls_pair.until(lambda: len(tls_pair.at_other.links) == 2)
+
+
+@pytest.mark.parametrize("host", ["", "a..b", "x" * 300, "nowhere.invalid", "127.0.0.1"])
+async def test_an_address_that_leads_nowhere_is_told_and_tried_again(tls_pair: TlsPair, host: str) -> None:
+    """Whatever stands in node.json as the peer's address, the link says what is wrong and goes on trying."""
+    link = TlsLink(replace(tls_pair.line(GREATER), peer_host=host, peer_port=1))
+    tls_pair.others.append(link)
+    with capture_logs() as lines:
+        link.start(tls_pair.at_one)
+        await tls_pair.until(lambda: bool(lines))
+    assert lines[0]["event"] == "peer.unreachable"
+    assert lines[0]["peer"] == LOWER
+
+
 async def test_an_owner_that_heeds_nothing_loses_the_line_not_the_memory(
     tls_pair: TlsPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

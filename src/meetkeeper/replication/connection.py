@@ -69,8 +69,13 @@ class Connection(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        """True while there is a socket."""
-        return self._transport is not None and not self.lost.is_set()
+        """True while there is a socket, or may be one soon."""
+        return not self.lost.is_set() and (self._transport is not None or not self._over)
+
+    async def wait_lost(self) -> None:
+        """Return when there is no socket any more; at once when there never was one."""
+        if self._transport is not None:
+            await self.lost.wait()
 
     # --- what the owner does ----------------------------------------------------------------------------------
 
@@ -139,6 +144,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
         self.lost.set()
+        self._waiting.clear()
         self._end(why_broken(exc, self._peer))
 
     # --- within -----------------------------------------------------------------------------------------------

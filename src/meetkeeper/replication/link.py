@@ -8,8 +8,11 @@ for two seconds, with one small message; each reason for refusing them is logged
 
 import asyncio
 import contextlib
+import errno
 import random
 import socket
+import sys
+from collections import deque
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -33,6 +36,9 @@ RETRY_FIRST_S, RETRY_LAST_S = 0.05, 1.0
 STEADY_S = 2.0
 """A link that held for so long is dialled again at once when it breaks; one that did not is not hammered."""
 CLOSE_S_MAX = 2.0
+REPLACED_TIMES, REPLACED_WITHIN_S = 4, 20.0
+"""So many new connections in the place of others in so many seconds are two servers that quarrel over one name."""
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _GOODBYE_S = 1.0
 _SAY_AGAIN_S = 60.0
 
@@ -70,6 +76,7 @@ class TlsLink:
         self._tasks: list[asyncio.Task[None]] = []
         self._strangers: dict[asyncio.Task[None], None] = {}
         self._made: list[Connection] = []
+        self._replaced_at: deque[float] = deque(maxlen=REPLACED_TIMES)
         self._said_at: dict[str, float] = {}
 
     @property
@@ -143,7 +150,7 @@ class TlsLink:
         for connection in self._made:
             if connection.alive:
                 connection.abort()
-                await connection.lost.wait()
+                await connection.wait_lost()
 
     # --- what connections say -----------------------------------------------------------------------------------
 
@@ -152,6 +159,7 @@ class TlsLink:
         if self._current is not None:
             self._current.abort()
             self._unlink("a newer connection took its place")
+            self._look_for_twins(hello)
         self._tell_unlinked()
         self._current = connection
         self._linked_at = asyncio.get_running_loop().time()
@@ -160,6 +168,19 @@ class TlsLink:
         log.info("peer.linked", peer=hello.name, instance=hello.instance, release=hello.facts.release)
         assert self._events is not None
         self._events.linked(hello)
+
+    def _look_for_twins(self, hello: Hello) -> None:
+        now = asyncio.get_running_loop().time()
+        self._replaced_at.append(now)
+        if len(self._replaced_at) == REPLACED_TIMES and now - self._replaced_at[0] < REPLACED_WITHIN_S:
+            self._replaced_at.clear()
+            log.error(
+                "peer.twins",
+                peer=hello.name,
+                instance=hello.instance,
+                why=f"Connections of {hello.name} push each other out: two copies of its home run, or its network "
+                "breaks again and again. Look for a second host with its node.json, and stop it.",
+            )
 
     def on_heard(self, connection: Connection, message: Message) -> None:
         """Hand on what the linked one said."""
@@ -202,9 +223,11 @@ class TlsLink:
         while True:
             try:
                 line, address = await loop.sock_accept(self._listener)
-            except OSError as wrong:  # no more descriptors, or a caller that has gone already
-                self._say_refused("nobody", why_broken(wrong, self._line.peer))
-                await asyncio.sleep(RETRY_LAST_S)
+            except OSError as wrong:
+                exhausted = wrong.errno in _EXHAUSTED  # else a caller has gone already
+                if exhausted:
+                    log.error("peer.cannot_accept", why=str(wrong))
+                await asyncio.sleep(RETRY_LAST_S if exhausted else RETRY_FIRST_S)
                 continue
             if len(self._strangers) >= STRANGERS_MAX:
                 next(iter(self._strangers)).cancel()
@@ -287,7 +310,7 @@ class TlsLink:
                 await open_line()
                 why = await connection.settled
                 said = True
-        except OSError as wrong:  # an SSLError and a TimeoutError are some
+        except (OSError, ValueError, OverflowError) as wrong:  # TLS, time, and addresses that are none
             why = why_broken(wrong, self._line.peer)
         finally:
             # A refused one still says so by itself; one that was linked as its time ran out stays.
@@ -311,14 +334,15 @@ def _listen(host: str, port: int) -> socket.socket:
         )[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if sys.platform != "win32":  # there it would let two programs have one port
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(2 * STRANGERS_MAX)
             listener.setblocking(False)
         except OSError:
             listener.close()
             raise
-    except OSError as wrong:
+    except (OSError, ValueError, OverflowError) as wrong:
         raise TheirMistake(
             "link.listen",
             f"Can't listen on {host}:{port} for the other server ({wrong}). Correct `pair.listen` in node.json, or "
