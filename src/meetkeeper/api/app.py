@@ -27,7 +27,8 @@ from meetkeeper.api.query_names import query_names
 from meetkeeper.api.routes import every, health
 from meetkeeper.api.validation import BODY_BYTES_MAX
 from meetkeeper.api.views import API
-from meetkeeper.core.errors import MeetkeeperError, OurMistake
+from meetkeeper.api.writes import Elsewhere, is_local
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, Unavailable
 
 _log = structlog.get_logger("api")
 More = Callable[[Desk], Sequence[ControllerRouterHandler]]
@@ -56,10 +57,28 @@ class Front:
         if scope["type"] != "http":
             await self.inner(scope, receive, send)  # type: ignore[arg-type]
             return
+        gate = self.desk.gate
+        if not gate.acts() and not is_local(scope["path"]) and await self._lead_elsewhere(scope, send):
+            return
         if scope["path"] == PATH and scope["method"] == "POST":
             await self._short(scope, receive, send)
         else:
             await self._long(scope, receive, send)
+
+    async def _lead_elsewhere(self, scope: Scope, send: Send) -> bool:
+        """Answer for a server that does not act; False when it does by now."""
+        gate = self.desk.gate
+        await gate.settled()
+        if gate.acts():
+            return False
+        url = gate.active_url()
+        error: MeetkeeperError = (
+            Unavailable("passive", "No server is active at the moment. Ask again.", retry_after_s=1.0)
+            if url is None
+            else Elsewhere(url.rstrip("/") + asgi.target_of(scope))
+        )
+        self.desk.counts.add(scope["method"], "(elsewhere)", await asgi.answer_error(send, error))
+        return True
 
     async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -87,6 +87,14 @@ async def answer_problem(send: Send, problem: Problem, more: Iterable[tuple[str,
     await answer(send, problem.status, headers, body)
 
 
+def target_of(scope: Mapping[str, Any]) -> str:
+    """Path and query, as they were asked for."""
+    query = scope.get("query_string", b"").decode("latin-1")
+    raw = scope.get("raw_path")
+    path = raw.decode("latin-1").partition("?")[0] if isinstance(raw, bytes) else str(scope.get("path", "/"))
+    return f"{path}?{query}" if query else path
+
+
 def address_of(scope: Mapping[str, Any], trusted: Collection[str]) -> str:
     """Whose request this is: the peer, or behind trusted proxies the last address they did not make up."""
     client = scope.get("client")

@@ -6,7 +6,7 @@ Nothing in `api`, `web` or `cli` names the engine's class or an adapter: `app` f
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Collection, Container, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
@@ -142,6 +142,15 @@ def here_only() -> str | None:
     return None
 
 
+def always() -> bool:
+    """The hook of a server without a partner: it acts."""
+    return True
+
+
+async def at_once() -> None:
+    """The hook of a server without a partner: its role never moves."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
     """Everything `api.app.build` needs. `stop` is set when the server goes down: streams end, writes are refused."""
@@ -153,7 +162,11 @@ class Gate:
     preview: Preview | None = None
     active_url: Callable[[], str | None] = here_only
     """The active server's public address when it is not this one: writes are led there with 307."""
-    local_digests: Collection[str] = ()
+    acts: Callable[[], bool] = always
+    """True while this server is the active one: everything but its own health is led elsewhere when it is not."""
+    settled: Callable[[], Awaitable[None]] = at_once
+    """Returns when the role has stopped moving, or after a moment: who asks during a switchover waits here."""
+    local_digests: Container[str] = ()
     """SHA-256 (hex) of further tokens with every right: HOME/local/cli.token."""
     trusted_proxies: Collection[str] = ("127.0.0.1", "::1")
     """Peers whose X-Forwarded-For is believed when tries are counted per address."""

@@ -3,6 +3,14 @@
 from meetkeeper.api.gate import Gate
 from meetkeeper.core.errors import MeetkeeperError, Unavailable
 
+LOCAL = ("/health/", "/metrics", "/api/v1/cluster", "/api/v1/openapi.json", "/api/v1/docs", "/static/")
+"""What every server answers for itself, active or not."""
+
+
+def is_local(path: str) -> bool:
+    """True for what is about this very server."""
+    return path.startswith(LOCAL)
+
 
 class Elsewhere(MeetkeeperError):
     """Another server is the active one; `location` is where the same request belongs (307)."""

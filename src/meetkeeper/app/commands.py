@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from meetkeeper.app import files_commands
+from meetkeeper.app import files_commands, pairing_commands
 from meetkeeper.app.authority_commands import ca_group
 from meetkeeper.cli.main import build_cli
 from meetkeeper.core.errors import MeetkeeperError
@@ -21,6 +21,7 @@ from meetkeeper.core.errors import MeetkeeperError
 if TYPE_CHECKING:
     from meetkeeper.agent.words import AgentPair
     from meetkeeper.app.home import Home, NodeConfig
+    from meetkeeper.ha.words import Role
 
 EXIT_ROLE_DROPPED = 3
 
@@ -28,7 +29,15 @@ EXIT_ROLE_DROPPED = 3
 def build() -> click.Group:
     """The whole command line."""
     group = build_cli()
-    for command in (init_command, run_command, node_command, demo_command, check_command, ca_group):
+    for command in (
+        pairing_commands.pair_command,
+        init_command,
+        run_command,
+        node_command,
+        demo_command,
+        check_command,
+        ca_group,
+    ):
         group.add_command(command)
     for by_files in files_commands.commands():
         group.add_command(by_files)
@@ -44,7 +53,12 @@ def build() -> click.Group:
 @click.option(
     "--files-standby-of", "of", default="", help="A standby: the server whose files a tool copies here."
 )
-def init_command(home: Path, *, name: str, listen: str, public_url: str, time_zone: str, of: str) -> None:
+@click.option(
+    "--join", "invitation", type=click.Path(path_type=Path), default=None, help="An invitation to a pair."
+)
+def init_command(
+    home: Path, *, name: str, listen: str, public_url: str, time_zone: str, of: str, invitation: Path | None
+) -> None:
     """Make a new home folder with a configuration to fill in, and an operator's one-time password."""
     from meetkeeper.api.passwords import hash_password
     from meetkeeper.app import configfile
@@ -54,6 +68,9 @@ def init_command(home: Path, *, name: str, listen: str, public_url: str, time_zo
     host, _, port = listen.rpartition(":")
     if not host or not port.isdigit():
         raise click.BadParameter("Give HOST:PORT, such as 127.0.0.1:8080.", param_hint="--listen")
+    if invitation is not None:
+        pairing_commands.join(home, invitation, listen, public_url)
+        return
     node = NodeConfig(name=name or this_host(), listen_host=host, listen_port=int(port), files_standby_of=of)
     if of:
         files_commands.init_standby(Home(home), node)
@@ -142,14 +159,19 @@ def _be_node(home: Path, log_format: str) -> None:
 
 
 async def _serve(home: Path) -> None:
-    from meetkeeper.agent.heartbeat import heartbeat_from_environment, nobody
+    from meetkeeper.agent.heartbeat import heartbeat_from_environment
     from meetkeeper.app import server
 
     beat = heartbeat_from_environment()
+    made: list[server.Server] = []
+
+    def role() -> "Role | None":
+        return made[0].acting.role if made else None
+
     # The first beat comes when `serve` has read the files: until then it never lets another task run.
-    beating = asyncio.ensure_future(beat(nobody)) if beat is not None else None
+    beating = asyncio.ensure_future(beat(role)) if beat is not None else None
     try:
-        await server.serve(home)
+        await server.serve(home, made.append)
     finally:
         if beating is not None:
             beating.cancel()

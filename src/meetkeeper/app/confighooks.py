@@ -4,7 +4,7 @@ Rollback reads the journal: every configuration that was in force is a frame, so
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import structlog
@@ -20,6 +20,7 @@ from meetkeeper.core.configuration import Config
 from meetkeeper.core.errors import NotFound
 from meetkeeper.core.plan import Decision
 from meetkeeper.engine.loop import Engine
+from meetkeeper.engine.seat import Seat
 
 log = structlog.get_logger("config")
 
@@ -30,9 +31,12 @@ LOOK_S = 1.0
 class FileHooks:
     """`api.gate.ConfigHooks` over the home folder and the engine."""
 
-    def __init__(self, home: Home, engine: Engine) -> None:
+    def __init__(self, home: Home, engine: Engine | Seat, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called when another configuration is in force than at the last look."""
         self._home = home
         self._engine = engine
+        self._changed = changed
+        self._shown: Config | None = None
 
     async def check(self, body: bytes) -> Sequence[str]:
         """One sentence for each thing wrong with it."""
@@ -85,15 +89,26 @@ class FileHooks:
     async def watch(self, stop: asyncio.Event) -> None:
         """Notice a hand edit: set it aside as staged, put the file back to what is in force, say so."""
         while not stop.is_set():
-            await asyncio.to_thread(self._look)
+            in_force = self._engine.state.config
+            if in_force is not None:
+                if in_force != self._shown:
+                    await asyncio.to_thread(self._show, in_force)
+                    self._changed()
+                await asyncio.to_thread(self._look, in_force)
             try:
                 async with asyncio.timeout(LOOK_S):
                     await stop.wait()
             except TimeoutError:
                 continue
 
-    def _look(self) -> None:
-        in_force = self._engine.state.settings()
+    def _show(self, in_force: Config) -> None:
+        """Write out what is in force. Whoever edited the file at that very moment finds the edit as staged."""
+        if self._shown is not None:
+            self._look(self._shown)
+        configfile.write_out(self._home, in_force)
+        self._shown = in_force
+
+    def _look(self, in_force: Config) -> None:
         try:
             found = self._home.config_file.read_bytes()
         except FileNotFoundError:

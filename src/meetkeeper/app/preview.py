@@ -5,16 +5,20 @@ from email.message import EmailMessage
 
 from meetkeeper.api.gate import MailPreview
 from meetkeeper.core.effects import SendMail
-from meetkeeper.core.errors import NotFound
+from meetkeeper.core.errors import NotFound, Unavailable
 from meetkeeper.core.state import State
 from meetkeeper.core.words import OPEN_STEPS, MeetingId
 from meetkeeper.engine.loop import Engine
 
 
-def previewer(engine: Engine) -> Callable[[MeetingId, str], Awaitable[MailPreview]]:
+def previewer(who: Callable[[], Engine | None]) -> Callable[[MeetingId, str], Awaitable[MailPreview]]:
     """The hook for `api.gate`."""
 
     async def preview(meeting_id: MeetingId, recipient: str) -> MailPreview:
+        engine = who()
+        if engine is None:
+            raise Unavailable("passive", "This server does not act. Ask the active one.", retry_after_s=1.0)
+
         def look(state: State) -> MailPreview:
             row = state.meetings.get(meeting_id)
             if row is None:

@@ -16,23 +16,19 @@ from pathlib import Path
 
 import structlog
 
-import meetkeeper
 from meetkeeper.api.app import build
-from meetkeeper.api.auth import digest_of, new_token
 from meetkeeper.api.gate import Gate
 from meetkeeper.api.serve import listen
 from meetkeeper.api.serve import serve as serve_http
 from meetkeeper.app import configfile
+from meetkeeper.app.acting import Lone, Paired, is_joining, make
 from meetkeeper.app.confighooks import FileHooks
 from meetkeeper.app.home import Home, NodeConfig, new_secret
 from meetkeeper.app.preview import previewer
-from meetkeeper.app.wiring import build_neighbours
 from meetkeeper.core.changes import ConfigDeployed, Founded, raw
 from meetkeeper.core.configuration import Config
 from meetkeeper.core.errors import NotFound, Refused
 from meetkeeper.core.plan import Plan
-from meetkeeper.engine.loop import Engine
-from meetkeeper.engine.node import Node
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.ops.aside import Aside
@@ -50,7 +46,7 @@ def open_database(home: Home, clock: RealClock) -> Database:
     database = Database.open(RealDisk(home.path))
     for remark in database.remarks:
         log.warning("store.mended", text=remark)
-    if database.state.config is None:
+    if database.state.config is None and not is_joining(home.node().pair):
         found(home, database, clock)
     return database
 
@@ -87,43 +83,42 @@ class Server:
         self.node_config: NodeConfig = home.node()
         check_may_act(home.path, self.node_config.files_standby_of)
         self._clock = RealClock()
-        database = open_database(home, self._clock)
-        self.database = database
-        self.engine = Engine(
-            Node(database),
-            self._clock,
-            build_neighbours,
-            server=self.node_config.name,
-            release=meetkeeper.__version__,
-            tzdata=tzdata_version(),
-        )
+        self._database = open_database(home, self._clock)
+        opener = partial(open_database, home, self._clock)
+        acting = self.acting = make(home, self.node_config, opener, self._database, tzdata_version())
         self.stop_event = asyncio.Event()
-        self.hooks = FileHooks(home, self.engine)
-        token = new_token()
-        home.write_cli_token(token)
+        self.hooks = FileHooks(home, acting.seat, acting.policy)
         self.gate = Gate(
-            engine=self.engine,
+            engine=acting.seat,
             config=self.hooks,
             stop=self.stop_event,
-            door=self.engine.door,
+            door=acting.seat.door,
             trusted_proxies=(*LOOPBACK, *self.node_config.trusted_proxies),
-            preview=previewer(self.engine),
-            local_digests=frozenset({digest_of(token)}),
-            measured=(self.engine.start_lag,),
+            preview=previewer(acting.engine),
+            local_digests=_Known(acting),
+            measured=(acting.start_lag,),
             aside=self._aside(),
+            acts=acting.acts,
+            settled=acting.settled,
+            active_url=acting.active_url,
         )
 
     def _aside(self) -> Aside:
         """Records of histories that lost; what was decided long ago is removed now."""
-        aside = Aside(self.home.path, self.engine)
-        for name in aside.prune(self._clock.now_s(), self.engine.state):
+        aside = Aside(self.home.path, self.acting.seat)
+        for name in aside.prune(self._clock.now_s(), self.acting.seat.state):
             log.info("set-aside.removed", name=name)
         return aside
 
     @property
     def config(self) -> Config:
         """The configuration in force."""
-        return self.engine.state.settings()
+        return self.acting.seat.state.settings()
+
+    @property
+    def database(self) -> Database:
+        """As it is open now: a server of a pair may have opened it anew."""
+        return self.acting.pair.database if isinstance(self.acting, Paired) else self._database
 
     async def run(self, ready: Callable[[], None] | None = None) -> None:
         """Serve until `stop` or a signal. Raises what made the server fail."""
@@ -134,17 +129,16 @@ class Server:
         try:
             async with asyncio.TaskGroup() as tasks:
                 acts = asyncio.Event()
-                acting = tasks.create_task(self.engine.run(acts.set), name="engine")
-                acting.add_done_callback(lambda _: self._begin_stop())
+                acting = tasks.create_task(self.acting.run(acts.set), name="acting")
+                acting.add_done_callback(lambda _: self.stop_event.set())
                 await _either(acts, self.stop_event)
                 if not self.stop_event.is_set():
-                    configfile.write_out(self.home, self.config)
                     tasks.create_task(self.hooks.watch(self.stop_event), name="config")
                     tls = self._tls if node.tls_certificate else None
                     await serve_http(
                         build(self.gate, routes), sock, tls=tls, ready=partial(self._ready, sock, ready)
                     )
-                self.engine.stop()
+                self.acting.end()
         finally:
             sock.close()
             self.database.close()
@@ -152,11 +146,11 @@ class Server:
     def stop(self) -> None:
         """Begin to stop in good order."""
         log.info("server.stopping")
-        self._begin_stop()
-
-    def _begin_stop(self) -> None:
-        self.engine.stopping = True
-        self.stop_event.set()
+        waiting = self.acting.stop()
+        if waiting is None:
+            self.stop_event.set()
+        else:
+            waiting.add_done_callback(lambda _: self.stop_event.set())
 
     def _listen(self) -> socket.socket:
         node = self.node_config
@@ -181,9 +175,19 @@ class Server:
         named = f"[{host}]" if ":" in host else host
         url = f"{scheme}://{named}:{sock.getsockname()[1]}"
         self.home.write_address(url)
-        log.info("server.ready", url=url, seq=self.database.kept.seq, epoch=self.engine.state.epoch)
+        log.info("server.ready", url=url, seq=self.database.kept.seq, epoch=self.acting.seat.state.epoch)
         if ready is not None:
             ready()
+
+
+class _Known:
+    """Digests of the command line's tokens, as a container: a server that joins learns them later."""
+
+    def __init__(self, acting: Lone | Paired) -> None:
+        self._acting = acting
+
+    def __contains__(self, digest: object) -> bool:
+        return isinstance(digest, str) and self._acting.knows(digest)
 
 
 async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
@@ -193,9 +197,10 @@ async def _either(one: asyncio.Event, other: asyncio.Event) -> None:
         wait.cancel()
 
 
-async def serve(path: Path) -> None:
-    """Run the server of a home until SIGTERM or SIGINT."""
+async def serve(path: Path, on_made: Callable[["Server"], None] = lambda _: None) -> None:
+    """Run the server of a home until SIGTERM or SIGINT. `on_made` sees it before it runs."""
     server = Server(Home(path))
+    on_made(server)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.stop)

@@ -6,7 +6,7 @@ disorder ends it, and its agent starts it again. Contains no rule about who may 
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Protocol
 
@@ -85,7 +85,10 @@ class Parts(Protocol):
     link: PeerLink
     register: Register
     memory: Memory
-    provers: Sequence[StopProver]
+    prover: StopProver
+    """The other host's agent."""
+    fencer: StopProver | None
+    """A command that ends the other host."""
     disk: Disk
     clock: Clock
     instance: str
@@ -202,6 +205,12 @@ class Pair:
         self.heart.on(ev.LeaveAsked(why, hand_over, back_after_s))
         await self.over.wait()
 
+    def set_policy(self, mode: words.Mode, timing: words.Timing) -> None:
+        """The cluster's configuration says so."""
+        view = self.heart.view
+        if (view.mode, view.timing) != (mode, timing):
+            self.heart.view = replace(view, mode=mode, timing=timing)
+
     # --- hands: the line ----------------------------------------------------------------------------------------
 
     def steady_s(self) -> float:
@@ -273,15 +282,16 @@ class Pair:
         if not self.parts.register.arbitrates:
             self.parts.memory.adopt(proof)
 
-    def ask_proof(self, epoch: int) -> None:
+    def ask_proof(self, epoch: int, *, fence: bool) -> None:
         """See `Hands`."""
         if not self._proving:
             self._proving = True
-            self._spawn(self._ask_proof(epoch))
+            self._spawn(self._ask_proof(epoch, fence=fence))
 
-    async def _ask_proof(self, epoch: int) -> None:
+    async def _ask_proof(self, epoch: int, *, fence: bool) -> None:
+        fencers = (self.parts.fencer,) if fence and self.parts.fencer is not None else ()
         try:
-            for prover in self.parts.provers:
+            for prover in (self.parts.prover, *fencers):
                 proof = await prover.ask(epoch)
                 if proof is not None:
                     log.info("pair.proof", witness=str(proof.witness), epoch=proof.epoch, why=proof.why)

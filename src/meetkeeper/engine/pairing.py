@@ -72,7 +72,7 @@ class Hands(Protocol):
         """Where there is no third place: what the stopped server knew last is what stands."""
         ...
 
-    def ask_proof(self, epoch: int) -> None:
+    def ask_proof(self, epoch: int, *, fence: bool) -> None:
         """Answered by `ProofCame`, or not at all."""
         ...
 
@@ -213,7 +213,7 @@ class Pairing:
             case ev.Promise():
                 hands.promise(action.epoch)
             case ev.AskProof():
-                hands.ask_proof(action.epoch)
+                hands.ask_proof(action.epoch, fence=action.fence)
             case ev.Say():
                 hands.say(action.message)
             case ev.BeginReign():

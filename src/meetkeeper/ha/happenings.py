@@ -181,9 +181,10 @@ class Promise(Struct, frozen=True):
 
 
 class AskProof(Struct, frozen=True):
-    """Ask the other host's agent, then the fence command, for a proof that `epoch` is over."""
+    """Ask the other host's agent for a proof that `epoch` is over; `fence`: if it has none, end that host for one."""
 
     epoch: int
+    fence: bool = False
 
 
 class Say(Struct, frozen=True):

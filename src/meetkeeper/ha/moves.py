@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from meetkeeper.ha import happenings as on
 from meetkeeper.ha.happenings import Action, Event
-from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, Reason, View, claim_reason, is_in_sync
+from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, Reason, View, claim_reason, fences, is_in_sync
 from meetkeeper.ha.words import (
     Beacon,
     Empty,
@@ -306,7 +306,7 @@ def lost_passive(view: View, event: Event, now_s: float) -> Moved:
 def ask_proof(view: View, _: Event, now_s: float) -> Moved:
     """Of its agent."""
     epoch = 0 if view.record is None else view.record.epoch
-    return replace(view, proof_asked_s=now_s), [on.AskProof(epoch)]
+    return replace(view, proof_asked_s=now_s), [on.AskProof(epoch, fences(view, now_s))]
 
 
 def take_proof(view: View, event: Event, now_s: float) -> Moved:

@@ -166,6 +166,12 @@ def claim_reason(view: View, now_s: float) -> Reason | None:
     return None
 
 
+def fences(view: View, now_s: float) -> bool:
+    """Without a third place a silent host may be ended, once both safety and policy have waited long enough."""
+    silent_s = view.heard_s + view.timing.taker_s + view.timing.failover_after_s
+    return view.role is Role.PASSIVE and not view.arbitrates and now_s >= max(silent_s, _patience_s(view))
+
+
 def _patience_s(view: View) -> float:
     """Policy: until when a stopped active is waited for."""
     return max(
