@@ -255,6 +255,14 @@ def test_stop_is_sigterm_once() -> None:
     assert story.happens(Ended(0)) == (End(0),)
 
 
+def test_stop_before_the_node_listens_to_signals_is_in_good_order() -> None:
+    """SIGTERM ends a node that is still being loaded; nothing had begun, so that is no failure."""
+    story = Story()
+    story.happens(Ticked())
+    assert story.happens(Asked()) == (Terminate(),)
+    assert story.happens(Ended(-15)) == (End(0),)
+
+
 def test_stop_is_insisted_on() -> None:
     """Thirty seconds after SIGTERM comes SIGKILL, once; the agent's code says that it was not in good order."""
     story = Story().runs()

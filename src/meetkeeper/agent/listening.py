@@ -18,7 +18,7 @@ from meetkeeper.replication.trust import Trust, names_of, says_name
 
 HEAR_S_MAX = 3.0
 """Handshake and question take no longer, or the connection is dropped."""
-AGAIN_S = 5.0
+AGAIN_S = 2.0
 CONNECTIONS_MAX = 16
 
 Ask = Callable[[Question], Awaitable[Answer]]

@@ -129,10 +129,13 @@ class Agent:
 
     async def _tick(self) -> None:
         while True:
-            if self._child is not None and self._child.heard():
-                self._handle(watch.Beaten())
+            self._listen_to_node()
             self._handle(watch.Ticked())
             await asyncio.sleep(TICK_S)
+
+    def _listen_to_node(self) -> None:
+        if self._child is not None and self._child.heard():
+            self._handle(watch.Beaten())
 
     def _handle(self, event: watch.Event) -> None:
         self.view, actions = watch.step(self.view, event, self._clock.steady_s(), self._limits)
@@ -140,6 +143,7 @@ class Agent:
             self._do(action)
 
     def _ended(self, code: int) -> None:
+        self._listen_to_node()  # a short life may have had its heartbeat since the last look
         if self._child is not None:
             self._child.close()
             self._child = None

@@ -18,6 +18,7 @@ Place in the house: `parent` feeds it what happens and does what it answers. Rul
 """
 
 from enum import StrEnum
+from signal import SIGTERM
 from typing import assert_never
 
 from msgspec import Struct
@@ -238,7 +239,8 @@ def _ended(view: View, code: int, now_s: float, limits: Limits) -> Step:
     if view.is_gone:
         return view, ()
     if view.phase is Phase.STOPPING or code == EXIT_STOPPED:
-        return _done(view, exit_code(code), now_s)
+        # A node that was told before it could listen to signals has ended by ours: in good order, it had done nothing.
+        return _done(view, EXIT_STOPPED if code == -SIGTERM else exit_code(code), now_s)
     if code == EXIT_START_AGAIN and view.heard_s is not None:
         return replace(_enter(view, Phase.WAITING, now_s), start_at_s=now_s), (Wait(code, 0.0),)
     if code > 0 and not (view.beaten or view.paired):
