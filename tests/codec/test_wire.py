@@ -194,6 +194,19 @@ def test_the_longest_of_each_kind_comes_through_and_no_more_is_sent() -> None:
         assert wrong.value.code == "wire.too_long"
 
 
+def test_frames_too_long_for_one_message_travel_as_several() -> None:
+    """A batch of many lines is cut between lines and arrives whole; one line that is too long never leaves."""
+    line = b"x" * (5 * 1024 * 1024) + b"\n"
+    reader = wire.Reader()
+    reader.feed(HELLO)
+    heard = reader.feed(wire.encode(Frames(line * 10)))
+    assert len(heard) == 4
+    assert all(isinstance(one, Frames) and one.data.endswith(b"\n") for one in heard)
+    assert b"".join(one.data for one in heard if isinstance(one, Frames)) == line * 10
+    with pytest.raises(OurMistake):
+        wire.encode(Frames(line + b"x" * FRAME_BYTES_MAX + b"\n"))
+
+
 def test_large_data_leaves_as_the_very_object() -> None:
     """Frames and pieces are not copied on their way out."""
     data = b"x" * 100_000

@@ -85,6 +85,19 @@ def test_another_home_under_a_known_name_is_refused_unless_it_is_new() -> None:
         assert accept(OSLO, not_new, known="i-before") is not None
 
 
+def test_foreign_names_do_not_spoil_logs() -> None:
+    """However long and odd a foreign name is, the refusal is one short line; so is one that was said to us."""
+    for theirs in (replace(BERGEN, name="x\n" * 20_000), replace(BERGEN, instance="\x1b[31m" * 9_000)):
+        refusal = accept(OSLO, theirs, known="i-before")
+        assert refusal is not None
+        assert refusal.text.isprintable()
+        assert len(refusal.text) <= 1000
+    told = Conversation(lambda: OSLO, str, dialled=True).hear(Refusal("a\nb", "c\n" * 9_000))
+    assert isinstance(told, Ended)
+    assert told.refusal.code == "a?b"
+    assert len(told.refusal.text) == 1000
+
+
 def talk(one: Hello, other: Hello, *, known: str = "") -> tuple[Conversation, Conversation, list[object]]:
     """One dials the other, and both say what is asked of them until nobody has anything to say."""
     ends = (

@@ -65,10 +65,13 @@ def encode(message: Message) -> bytes:
 def pieces(message: Message) -> tuple[bytes, ...]:
     """The message as bytes to be written one after the other; large data is the very object, not a copy.
 
-    Raises `OurMistake` (code `wire.too_long`) for a message longer than its kind may be.
+    Frames that are too long for one message become several, cut between lines. Raises `OurMistake` (code
+    `wire.too_long`) for a message longer than its kind may be.
     """
     number = _NUMBERS[type(message)]
     match message:
+        case Frames(data=data) if len(data) > BULK_BYTES_MAX and (cut := _last_line_end(data)):
+            return *pieces(Frames(data[:cut])), *pieces(Frames(data[cut:]))
         case Frames(data=data):
             _check_length(number, 1 + len(data))
             return _HEAD.pack(1 + len(data), number), data
@@ -168,6 +171,10 @@ def _decode(number: int, body: memoryview) -> Message:
         return _DECODERS[number].decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as wrong:
         raise _garbage(f"a {KINDS[number].__name__} that can't be read ({wrong})") from wrong
+
+
+def _last_line_end(data: bytes) -> int:
+    return data.rfind(b"\n", 0, BULK_BYTES_MAX) + 1
 
 
 def _longest(number: int) -> int:

@@ -14,6 +14,8 @@ from meetkeeper.ha.words import Hello, Message, Refusal
 
 PROTOCOLS_APART_MAX = 1
 """A server understands the release before its own, so that a pair can be upgraded one by one."""
+TEXT_CHARS_MAX = 1000
+"""Longest text of a refusal."""
 
 
 def accept(mine: Hello, theirs: Hello, known: str = "") -> Refusal | None:
@@ -25,13 +27,15 @@ def accept(mine: Hello, theirs: Hello, known: str = "") -> Refusal | None:
     for check in (_protocol, _names, _instances, _cluster):
         refusal = check(mine, theirs)
         if refusal is not None:
-            return refusal
+            return _tamed(refusal)
     if known and theirs.instance != known and not is_new(theirs):
-        return Refusal(
-            "peer.other_instance",
-            f"Another home ({theirs.instance}) calls itself {theirs.name}, which {mine.name} knows as {known}. "
-            f"Two servers have one name, or node.json was copied to a second host: stop the wrong one, and set it up "
-            "with `meetkeeper init` under a name of its own.",
+        return _tamed(
+            Refusal(
+                "peer.other_instance",
+                f"Another home ({theirs.instance}) calls itself {theirs.name}, which {mine.name} knows as {known}. "
+                "Two servers have one name, or node.json was copied to a second host: stop the wrong one, and set it "
+                "up with `meetkeeper init` under a name of its own.",
+            )
         )
     return None
 
@@ -39,6 +43,15 @@ def accept(mine: Hello, theirs: Hello, known: str = "") -> Refusal | None:
 def is_new(hello: Hello) -> bool:
     """True for a server that holds nothing and knows of no reign: it can't contradict anybody."""
     return hello.epoch == 0 and hello.position.seq == 0 and hello.record is None
+
+
+def _tamed(refusal: Refusal) -> Refusal:
+    """Foreign names go into logs and onto screens: one line, and not without end."""
+    code, text = (
+        "".join(sign if sign.isprintable() else "?" for sign in said[:TEXT_CHARS_MAX])
+        for said in (refusal.code, refusal.text)
+    )
+    return Refusal(code, text)
 
 
 def _protocol(mine: Hello, theirs: Hello) -> Refusal | None:
@@ -164,7 +177,7 @@ class Conversation:
             return Ended(Refusal("peer.ended", "This conversation has ended; connect again."), None)
         if isinstance(message, Refusal):
             self.stage = Stage.ENDED
-            return Ended(message, None)
+            return Ended(_tamed(message), None)
         if self.stage is Stage.LINKED:
             return self._refuse(_SECOND_HELLO) if isinstance(message, Hello) else Heard(message)
         if not isinstance(message, Hello):
