@@ -229,7 +229,7 @@ def test_a_takeover_that_is_killed_anywhere_ends_the_same(
         assert meetings_of(trial) == meetings_of(one)
         killed += 1
     assert killed > 15
-    assert {"promise", "write takeover.json", "rename standing.json.new"} <= set(killer.met)
+    assert {"promise", "write takeover.json", "rename files-standing.json.new"} <= set(killer.met)
 
 
 def test_a_takeover_said_twice_is_done_once(pair: tuple[Home, Home, Position]) -> None:

@@ -1,4 +1,4 @@
-"""Whether this home may act, in `files` mode: `local/standing.json`, never copied to another server.
+"""Whether this home may act, in `files` mode: `local/files-standing.json`, never copied to another server.
 
 Place in the journey: a server that is about to run asks `check_may_act`; `init` makes a standby by its node.json,
 `stop-proof` makes one of a server that has stopped, `start` and `failback` end it. A home without the file stands as
@@ -14,7 +14,7 @@ from msgspec import Struct
 from meetkeeper.core.errors import Refused
 from meetkeeper.ops.durable import Hands, read_record
 
-FILE = "local/standing.json"
+FILE = "local/files-standing.json"
 
 
 class Stance(StrEnum):
