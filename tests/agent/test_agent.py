@@ -13,6 +13,8 @@ import pytest
 
 from meetkeeper.agent.words import EXIT_START_AGAIN
 
+pytestmark = pytest.mark.slow
+
 SOON_S = 30.0
 AGENT = """
 import sys

@@ -9,7 +9,7 @@ import pytest
 
 from meetkeeper.agent.proving import GIVEN_MAX, LOCK, PROOFS, Given, Prover
 from meetkeeper.agent.words import EPOCH_AHEAD_MAX
-from meetkeeper.core.errors import Corrupt, MeetkeeperError, Refused
+from meetkeeper.core.errors import Corrupt, MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.plan import Plan
 from meetkeeper.ha.words import Mode, Outcome, Position, Proof, Record, Unknown, Witness
 from meetkeeper.host.disk import RealDisk
@@ -154,6 +154,51 @@ def test_a_disk_that_fails_gives_no_proof(label: str) -> None:
         prover_of(disk).prove(7, "b", "gone")
     disk.heal()
     assert disk.lock("test:lock", LOCK) is None
+
+
+class FullDisk(RealDisk):
+    """A real folder on a file system without room: what is written needs what was removed before."""
+
+    def __init__(self, home: Path) -> None:
+        super().__init__(home)
+        self.free_bytes = 0
+
+    def remove(self, label: str, path: str) -> None:
+        """Makes room."""
+        self.free_bytes += self.size(label, path)
+        super().remove(label, path)
+
+    def lock(self, label: str, path: str) -> str | None:
+        """Needs room for the holder's name."""
+        if not self.free_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().lock(label, path)
+
+    def write_new(self, label: str, path: str, data: bytes) -> None:
+        """Needs room."""
+        if len(data) > self.free_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.free_bytes -= len(data)
+        super().write_new(label, path, data)
+
+
+def test_a_full_disk_has_room_for_a_proof(tmp_path: Path) -> None:
+    """The agent kept some, and gives it away: the promise is durable, and more than one proof fits."""
+    prover_of(RealDisk(tmp_path)).reserve()
+    full = FullDisk(tmp_path)
+    prover = prover_of(full)
+    for epoch in (5, 6, 7):
+        assert prover.prove(epoch, "b", "gone").epoch == epoch
+    assert promises.read(full) == 8
+
+
+def test_a_full_disk_without_the_reserve_gives_no_proof(tmp_path: Path) -> None:
+    """Nothing is said that is not kept; and to keep no reserve is no reason to fail."""
+    prover = prover_of(FullDisk(tmp_path))
+    prover.reserve()
+    with pytest.raises(Unavailable, match="full"):
+        prover.prove(5, "b", "gone")
+    assert promises.read(RealDisk(tmp_path)) == 0
 
 
 def test_the_promise_comes_before_the_list() -> None:

@@ -81,6 +81,22 @@ def test_a_short_write_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         file.append("t:append", b"x")
 
 
+def test_a_lock_that_could_not_be_taken_whole_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk the lock's text can't be written: nobody holds it then, and it can be taken later."""
+
+    def full(handle: int, data: bytes, offset: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    disk = RealDisk(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="No space"):
+            disk.lock("t:lock", "lock")
+    assert disk.lock("t:lock", "lock") is None
+
+
 def test_closing_twice_is_harmless(tmp_path: Path) -> None:
     """The second close touches no file that has the handle by then."""
     file = RealDisk(tmp_path).open_append("t:open", "one")

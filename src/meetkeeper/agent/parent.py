@@ -200,6 +200,7 @@ class Agent:
         from meetkeeper.agent.listening import Listener
 
         self._prover = await asyncio.to_thread(_prover_of, self.settings, pair, self._clock.now_s)
+        await asyncio.to_thread(self._prover.reserve)
         listener = Listener(
             self.settings.name, pair, self.answer, lambda event, why: self._say(event, text=why)
         )

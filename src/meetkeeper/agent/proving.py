@@ -11,15 +11,20 @@ Place in the house: `listening` asks it while no node runs and none can be start
 5. let go of the lock, and answer.
 
 An answer that was lost on the way is given again, even when a node runs by then: what was promised holds for good.
+
+A full disk is what ends a node most often, and then its stop must be provable: the agent keeps a little room in a file,
+`local/reserve`, and gives it away for the promise. A disk that takes nothing at all leaves no proof.
 """
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 
 from meetkeeper.agent.words import EPOCH_AHEAD_MAX
-from meetkeeper.core.errors import Corrupt, MeetkeeperError, Refused
+from meetkeeper.core.errors import Corrupt, MeetkeeperError, Refused, Unavailable
 from meetkeeper.ha.words import Found, Outcome, Position, Proof, Record, Unknown, Witness
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store import promises, tail
@@ -30,6 +35,8 @@ LOCK = "local/lock"
 """The lock of `store.database`: one process at a time acts in a home."""
 _STANDING = "local/standing.json"
 _PART = PROOFS + ".part"
+RESERVE = "local/reserve"
+RESERVE_BYTES = 64 * 1024
 GIVEN_MAX = 16
 """How many proofs are remembered; older ones have done their duty."""
 
@@ -71,12 +78,28 @@ class Prover:
             return False
         return all(one.proof.epoch < record.epoch for one in given)
 
+    def reserve(self) -> None:
+        """Keep room for a promise. A disk that is full already is no reason to fail."""
+        with suppress(OSError):
+            self._disk.make_folder("reserve:make", "local")
+            if RESERVE.rpartition("/")[2] not in self._disk.listing("reserve:listing", "local"):
+                # Nothing that a file system could store in less room.
+                self._disk.write_new("reserve:write", RESERVE, os.urandom(RESERVE_BYTES))
+
     def prove(self, epoch: int, to: str, why: str) -> Proof:
         """A sealed proof for `epoch` and all below, durable before it returns. Only while this home has no node.
 
         Raises `Refused` (`agent.in_use`) while another process has the folder, (`agent.epoch`) for an epoch out of all
         proportion, and `Corrupt`, `Unavailable` or `TheirMistake` when promise, disk or certificate can't be used.
         """
+        try:
+            return self._locked(epoch, to, why)
+        except Unavailable as trouble:
+            if trouble.code != "disk.full" or not self._give_reserve_away():
+                raise
+        return self._locked(epoch, to, why)
+
+    def _locked(self, epoch: int, to: str, why: str) -> Proof:
         with translated(self._disk, "taking the folder's lock", LOCK):
             self._disk.make_folder("proof:make", "local")
             holder = self._disk.lock("proof:lock", LOCK)
@@ -107,6 +130,14 @@ class Prover:
             promises.write(self._disk, epoch + 1)
         self._write((*self._given(), Given(to, proof))[-GIVEN_MAX:])
         return proof
+
+    def _give_reserve_away(self) -> bool:
+        try:
+            self._disk.remove("reserve:remove", RESERVE)
+            self._disk.flush_folder("reserve:folder", "local")
+        except OSError:
+            return False
+        return True
 
     def _position(self) -> Position | None:
         try:

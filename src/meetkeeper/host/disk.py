@@ -142,8 +142,12 @@ class RealDisk:
         except OSError:
             os.close(handle)
             raise
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"process {os.getpid()}\n".encode(), 0)
+        except OSError:  # a full disk: a lock without its text is let go of, not kept by nobody
+            os.close(handle)
+            raise
         self._locks[path] = handle
         return None
 
