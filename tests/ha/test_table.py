@@ -1,0 +1,206 @@
+"""Every row of the table is taken in its situation and does what it says; no role and event are forgotten."""
+
+from collections import Counter
+
+import pytest
+from msgspec.structs import replace
+
+from meetkeeper.ha import happenings as on
+from meetkeeper.ha.happenings import Event
+from meetkeeper.ha.machine import step
+from meetkeeper.ha.table import IGNORED, ROWS
+from meetkeeper.ha.view import LONG_AGO_S, View
+from meetkeeper.ha.words import Found, Leaving, Lost, Mode, Position, Role, Unknown, Witness, Won
+from tests.ha.views import (
+    AWAY,
+    HERE,
+    LEAVING,
+    NOW_S,
+    active,
+    alone,
+    beacon,
+    bereft,
+    claiming,
+    dropping,
+    hello,
+    passive,
+    proof,
+    record,
+    said,
+    yielding,
+)
+
+AHEAD = Position(5, 41, "41" * 16)
+BEHIND = Position(5, 39, "39" * 16)
+TICK = on.Ticked()
+SWITCH, FORCE = on.SwitchoverAsked("test"), on.ForceAsked(proof(witness=Witness.OPERATOR))
+LEAVE, LEAVE_QUIETLY = on.LeaveAsked("reboot", True, 120.0), on.LeaveAsked("reboot", False, 120.0)
+DEPOSED = said(record(6, "b"))
+UNSURE = on.ChangeEnded(Unknown("no answer"))
+OURS = record(6, "a", ("a",), by="a")
+NOT_IN_SYNC = record(5, "a", ("a",))
+
+# row, situation, event, what is done (names of actions, in order)
+CASES: list[tuple[int, View, Event, str]] = [
+    (10, bereft(), TICK, "ReadRegister"),
+    (10, passive(read_s=LONG_AGO_S, asked_s=LONG_AGO_S), TICK, "ReadRegister"),
+    (11, bereft(asked_s=NOW_S, proof_asked_s=NOW_S - 5), TICK, "AskProof"),
+    (12, passive(record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD), TICK, "Say"),
+    (13, passive(), TICK, ""),
+    (14, bereft(), said(record(4, "b")), ""),
+    (14, bereft(), said(None), ""),
+    (14, bereft(), said(record(9, "b", cluster="other")), ""),
+    (15, bereft(), said(record(5, "b")), "Remember Promise"),
+    (15, bereft(record=record(5, "a")), said(record(5, "a"), 3), "Promise"),
+    (15, bereft(record=None, version=0, founds=True), said(None), "Promise"),
+    (16, passive(), said(record(5, "b"), 3), ""),
+    (16, bereft(), said(record(5, "b", ("b",))), "Remember"),
+    (16, bereft(), AWAY, ""),
+    (17, bereft(), hello(), ""),
+    (18, passive(), on.Unlinked("cut"), "AskProof"),
+    (18, passive(record=record(5, "b", ("b",))), on.Unlinked("cut"), ""),
+    (19, passive(), beacon(), ""),
+    (19, passive(), beacon(epoch=6, record=record(6, "b"), version=9), "Remember"),
+    (20, passive(), on.Echoed(NOW_S, 5), ""),
+    (21, bereft(), on.ProofCame(proof()), "ReadRegister"),
+    (22, bereft(), on.ProofCame(proof(4)), ""),
+    (22, bereft(), on.ProofCame(proof(server="a")), ""),
+    (23, passive(), LEAVING, ""),
+    (24, bereft(), FORCE, "Answer ReadRegister"),
+    (25, passive(), SWITCH, "Answer"),
+    (26, passive(), LEAVE, "Say EndReign"),
+    (27, passive(), on.Paused(9.0), ""),
+    (29, claiming(change=None, linked=True, heard_s=NOW_S), on.Promised(6), ""),
+    (30, claiming(change=None), on.Promised(6), "ChangeRegister"),
+    (31, claiming(), on.ChangeEnded(Won(4)), "Remember BeginReign"),
+    (32, claiming(), on.ChangeEnded(Lost(Found(record(5, "b", ("b",)), 4))), "Remember"),
+    (33, claiming(), UNSURE, ""),
+    (34, claiming(), said(OURS), "Remember BeginReign"),
+    (35, step(claiming(), UNSURE, NOW_S).view, said(record(5, "b"), 3), "ChangeRegister"),
+    (36, claiming(), said(record(6, "b", ("b",), by="b")), "Remember"),
+    (37, claiming(), AWAY, ""),
+    (38, step(claiming(asked_s=NOW_S - 5), UNSURE, NOW_S).view, TICK, "ReadRegister"),
+    (39, claiming(), TICK, ""),
+    (40, claiming(), hello(), ""),
+    (41, claiming(), on.Unlinked("cut"), ""),
+    (42, claiming(), beacon(), ""),
+    (43, claiming(), on.Echoed(NOW_S, 5), ""),
+    (44, claiming(), SWITCH, "Answer"),
+    (45, claiming(), FORCE, "Answer"),
+    (46, claiming(), LEAVE, "Say EndReign"),
+    (47, claiming(), on.ProofCame(proof()), ""),
+    (48, claiming(), on.ProofCame(proof(4)), ""),
+    (50, active(lease_until_s=NOW_S - 1), TICK, "ChangeRegister"),
+    (51, alone(asked_s=NOW_S - 9), TICK, "ReadRegister"),
+    (51, dropping(asked_s=NOW_S - 9), TICK, "ReadRegister"),
+    (51, active(peer_epoch=6, asked_s=NOW_S - 9), TICK, "ReadRegister"),
+    (52, active(), TICK, ""),
+    (53, active(), DEPOSED, "Remember EndReign"),
+    (54, active(), said(record(4, "b")), ""),
+    (54, active(), said(None), ""),
+    (55, dropping(), said(record(5, "a", ("a",), by="a")), "Remember"),
+    (56, dropping(), said(record(5, "a"), 3), "ChangeRegister"),
+    (57, active(peer_epoch=6), said(record(5, "a"), 3), "ChangeRegister"),
+    (58, active(), said(record(5, "a"), 3), ""),
+    (58, active(), AWAY, ""),
+    (59, dropping(), on.ChangeEnded(Won(4)), "Remember"),
+    (60, dropping(), on.ChangeEnded(Lost(Found(record(6, "b"), 4))), "Remember EndReign"),
+    (61, dropping(), on.ChangeEnded(Lost(Found(record(5, "a", by="a"), 4))), "Remember"),
+    (62, dropping(), UNSURE, ""),
+    (63, active(record=NOT_IN_SYNC, requires=False), on.PeerKept(BEHIND, 40), ""),
+    (64, active(), on.PeerKept(HERE, 40), ""),
+    (64, active(record=NOT_IN_SYNC, requires=False), on.PeerKept(Position(5, 1, "1"), 40_000), ""),
+    (65, alone(), hello(Role.PASSIVE), ""),
+    (66, active(), on.Unlinked("cut"), "AskProof"),
+    (66, alone(), on.Unlinked("cut"), ""),
+    (67, active(), beacon(Role.PASSIVE), ""),
+    (68, active(), on.Echoed(NOW_S, 5), ""),
+    (69, active(linked=False), on.ProofCame(proof()), "ChangeRegister"),
+    (70, alone(), on.ProofCame(proof()), ""),
+    (71, active(), LEAVING, "ChangeRegister"),
+    (72, alone(), LEAVING, ""),
+    (73, active(), SWITCH, "Answer Freeze"),
+    (74, alone(), SWITCH, "Answer"),
+    (75, active(), LEAVE, "Freeze"),
+    (76, active(), LEAVE_QUIETLY, "Say EndReign"),
+    (76, alone(), LEAVE, "Say EndReign"),
+    (77, active(), on.ActorFailed("disk"), "EndReign"),
+    (78, active(), on.Paused(9.0), "ReadRegister"),
+    (79, active(), FORCE, "Answer"),
+    (80, yielding(), on.Drained(), "EndReign"),
+    (81, yielding(ending=True), on.ReignEnded(HERE), "Promise"),
+    (82, yielding(ending=True, leaves=Leaving("reboot", 1.0)), on.Promised(6), "Say Say EndReign"),
+    (83, yielding(ending=True), on.Promised(6), "Say"),
+    (84, yielding(yielding_since_s=NOW_S - 9), TICK, "Thaw"),
+    (84, yielding(yielding_since_s=NOW_S - 9, leaves=Leaving("reboot", 1.0)), TICK, "Say EndReign"),
+    (85, yielding(), TICK, ""),
+    (86, yielding(), on.Unlinked("cut"), "Thaw"),
+    (87, yielding(ending=True), on.Unlinked("cut"), ""),
+    (88, yielding(), DEPOSED, "Remember EndReign"),
+    (89, yielding(), said(record(5, "a"), 3), ""),
+    (90, yielding(), hello(Role.PASSIVE), ""),
+    (91, yielding(), beacon(Role.PASSIVE), ""),
+    (92, yielding(), on.Echoed(NOW_S, 5), ""),
+    (93, yielding(), on.ActorFailed("disk"), "EndReign"),
+    (94, yielding(), SWITCH, "Answer"),
+    (95, yielding(), FORCE, "Answer"),
+    (96, yielding(), LEAVE, ""),
+    (97, yielding(), on.Paused(9.0), "ReadRegister"),
+    (98, yielding(), LEAVING, "Thaw"),
+    (99, yielding(ending=True), LEAVING, ""),
+    (100, active(record=NOT_IN_SYNC), on.PeerKept(HERE, 40), "ChangeRegister"),
+    (101, active(trouble="it was rolled back"), FORCE, "Answer ChangeRegister"),
+]
+
+
+@pytest.mark.parametrize(
+    ("number", "view", "event", "does"), CASES, ids=lambda one: one if isinstance(one, int) else ""
+)
+def test_a_row_is_taken_in_its_situation(number: int, view: View, event: Event, does: str) -> None:
+    """The situation picks the row; the row gives the role and the actions."""
+    took = step(view, event, NOW_S)
+    assert took.row is not None
+    assert took.row.number == number
+    assert took.view.role is (took.row.then or view.role)
+    assert " ".join(type(action).__name__ for action in took.actions) == does
+
+
+def test_every_row_has_a_situation() -> None:
+    """A row that no test takes is a row that nobody has thought through."""
+    assert {row.number for row in ROWS} - {number for number, *_ in CASES} == set()
+
+
+def test_no_pair_of_role_and_event_is_forgotten() -> None:
+    """Either rows, the last of which always fits, or ignored by name with a reason; never both."""
+    ignored = {(one.role, one.event) for one in IGNORED}
+    rows = {(row.role, row.event): row for row in ROWS}
+    for role in Role:
+        for event in Event.__args__:
+            assert ((role, event) in rows) != ((role, event) in ignored), (role, event.__name__)
+    for (role, event), last in rows.items():
+        assert last.guard is None, (role, event.__name__)
+
+
+def test_rows_say_why_under_a_number_of_their_own() -> None:
+    """Numbers are unique, and every row and every silence has its reason."""
+    assert max(Counter(row.number for row in ROWS).values()) == 1
+    for row in ROWS:
+        assert row.when
+        assert row.does
+        assert row.why
+    assert all(one.why for one in IGNORED)
+
+
+def test_an_ended_server_does_nothing() -> None:
+    """Whatever happens, it neither acts nor comes back."""
+    for _, view, event, _ in CASES:
+        after = step(replace(view, role=Role.ENDED), event, NOW_S)
+        assert after.view.role is Role.ENDED
+        assert after.actions == []
+
+
+def test_strict_never_goes_alone() -> None:
+    """In strict mode the other server is not dropped, whatever happens to it."""
+    lapsed = active(mode=Mode.STRICT, lease_until_s=NOW_S - 60, linked=False)
+    for event in (TICK, on.ProofCame(proof()), LEAVING):
+        assert not any(isinstance(one, on.ChangeRegister) for one in step(lapsed, event, NOW_S).actions)
