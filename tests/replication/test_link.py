@@ -81,6 +81,14 @@ async def says_garbage(port: int, folder: Path) -> None:
     writer.transport.abort()
 
 
+async def speaks_an_older_tls(port: int, folder: Path) -> None:
+    """The right certificate over TLS 1.2."""
+    context = caller_context(Papers(folder, GREATER))
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    with pytest.raises(OSError):  # noqa: PT011 - reset or alert, whichever comes first
+        await asyncio.open_connection("127.0.0.1", port, ssl=context)
+
+
 async def has_no_certificate(port: int, folder: Path) -> None:
     """TLS without a certificate."""
     assert await last_word(await call(port, None)) is None
@@ -155,6 +163,7 @@ async def is_of_another_pair(port: int, folder: Path) -> None:
     [
         (says_nothing, "line.silent"),
         (says_garbage, "tls.garbage"),
+        (speaks_an_older_tls, "tls.garbage"),
         (has_no_certificate, "tls.no_certificate"),
         (has_another_authority, "tls.other_authority"),
         (has_expired, "tls.expired"),

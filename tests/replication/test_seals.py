@@ -82,6 +82,9 @@ def test_others_can_not_speak_for_it(papers: Papers, tmp_path: Path) -> None:
     assert code_of(sealed(Papers(tmp_path / "b", "bergen")), papers) == "seal.server"
     assert code_of(sealed(Papers(tmp_path / "s", "oslo", STRANGERS)), papers) == "seal.certificate"
     assert code_of(sealed(papers), papers, name="bergen") == "seal.server"
+    about_another = sealed(papers, replace(PROOF, server="bergen"))
+    assert code_of(about_another, papers, name="oslo") == "seal.server"
+    assert code_of(about_another, papers, name="bergen") == "seal.server"
     assert code_of(PROOF, papers) == "seal.missing"
 
 
