@@ -74,6 +74,17 @@ async def test_the_grace_is_long_enough_to_be_asked_in(tmp_path: Path) -> None:
         await until(lambda: scene.agent.view.phase is Phase.RUNNING)
 
 
+async def test_a_question_that_comes_a_moment_too_early_is_answered_all_the_same(tmp_path: Path) -> None:
+    """The connections of a dying process break before its parent knows: the question waits for that moment."""
+    scene = Scene(tmp_path, Limits())
+    async with scene.running():
+        asked = asyncio.create_task(scene.asker().ask(1))
+        await asyncio.sleep(0.1)
+        assert not asked.done()
+        kill(scene)
+        assert await asked is not None
+
+
 async def test_a_proof_is_known_to_the_next_node_by_its_missing_token(tmp_path: Path) -> None:
     """After a proof the next node is not told that none was given, and an answer that was lost is given again."""
     scene = Scene(tmp_path, SLOW_START)

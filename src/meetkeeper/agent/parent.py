@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from meetkeeper.agent.proving import Prover
 
 TICK_S = 0.1
+PATIENCE_S = 0.4
+"""How long a question about a running node waits for its end: a dying process closes its connections, and the other
+server asks, a moment before the system tells its parent."""
 
 
 def nothing() -> None:
@@ -64,6 +67,7 @@ class Agent:
         self._end: asyncio.Future[int] | None = None
         self._prover: Prover | None = None
         self._proving = asyncio.Lock()
+        self._gone = asyncio.Event()
         self._last_end = "its node has not been started yet"
         self._log: Any = None
 
@@ -107,6 +111,9 @@ class Agent:
         try:
             proof = await asyncio.to_thread(prover.given, question.epoch, question.from_)
             if proof is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE_S):
+                        await self._gone.wait()
                 async with self._proving:
                     if not self.view.is_gone:
                         return Running(server=me, role=self._child.role if self._child else None)
@@ -150,6 +157,8 @@ class Agent:
         self._last_end = f"its node has ended with code {code}"
         self._handle(watch.Ended(code))
         self._handle(watch.Ticked())
+        if self.view.is_gone:
+            self._gone.set()
 
     # --- what is to be done ------------------------------------------------------------------------------------------
 
@@ -172,6 +181,7 @@ class Agent:
                 assert_never(action)
 
     def _start(self, *, again: bool) -> None:
+        self._gone.clear()
         environment = {key: text for key, text in os.environ.items() if key != NO_PROOF_GIVEN}
         if again and self._prover is not None and self._prover.nothing_given():
             environment[NO_PROOF_GIVEN] = "1"
