@@ -6,21 +6,20 @@ disorder ends it, and its agent starts it again. Contains no rule about who may 
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Coroutine
 from typing import Protocol
 
 import structlog
 from msgspec.structs import replace
 
-from meetkeeper.codec.frame import Frame
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
-from meetkeeper.engine.flow import CHUNK_BYTES, Chunk
+from meetkeeper.engine.flow import Chunk
+from meetkeeper.engine.journals import Journals
 from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.pairing import Pairing
 from meetkeeper.engine.partner import Partner
 from meetkeeper.ha import happenings as ev
-from meetkeeper.ha import lineage, words
+from meetkeeper.ha import words
 from meetkeeper.ha.table import Row
 from meetkeeper.ha.view import View
 from meetkeeper.ha.words import (
@@ -39,10 +38,7 @@ from meetkeeper.ports.clock import Clock
 from meetkeeper.ports.disk import Disk
 from meetkeeper.ports.peer import PeerLink, StopProver
 from meetkeeper.ports.register import Register
-from meetkeeper.store import transfer
-from meetkeeper.store.committer import Committer
 from meetkeeper.store.database import Database
-from meetkeeper.store.retreat import retreat
 
 TICK_S = 0.1
 PAUSE_S = 1.5
@@ -115,31 +111,31 @@ class Pair:
 
     def __init__(self, parts: Parts, view: View, database: Database) -> None:
         self.parts = parts
-        self.database = database
+        self.journals = Journals(self, parts, database)
         self.engine: Engine | None = None
         self.failure: MeetkeeperError | None = None
         self.began = asyncio.Event()
         """Set while a reign is kept and acts."""
         self.over = asyncio.Event()
-        self.set_aside: list[str] = []
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._reigning: asyncio.Task[None] | None = None
-        self._committer: Committer | None = None
         self._answer: asyncio.Future[tuple[bool, str]] | None = None
         self._grants: dict[int, asyncio.Future[Outcome]] = {}
         self._grant_count = 0
         self._proving = False
-        self._reader: tuple[int, Iterator[Frame]] | None = None
-        self._checkpointing = False
-        self._gathering = 0
         self.heart = Pairing(view, self, database, instance=parts.instance)
+
+    @property
+    def database(self) -> Database:
+        """As it is open now."""
+        return self.journals.database
 
     # --- life -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Take part until this server leaves. Raises what made it fail, `RoleLost` when somebody else acts."""
-        self._start_committer()
+        self.journals.start()
         ticking = self._loop.create_task(self._tick(), name="pair.tick")
         try:
             self.parts.link.start(self.heart)
@@ -154,11 +150,10 @@ class Pair:
         engine, reigning = self.engine, self._reigning
         if engine is not None and reigning is not None:
             engine.stop(hurried=True)
-            with suppress(Exception):
-                await reigning
+            await asyncio.wait({reigning})
         for task in list(self._tasks):
             task.cancel()
-        await self._stop_committer()
+        await self.journals.stop()
         await self.parts.link.close()
         await self.parts.register.close()
 
@@ -344,9 +339,10 @@ class Pair:
     def begin_reign(self, epoch: int) -> None:
         """See `Hands`."""
         self._reigning = self._loop.create_task(self._reign(epoch), name="pair.reign")
+        self._reigning.add_done_callback(self._reigned)
 
     async def _reign(self, epoch: int) -> None:
-        await self._stop_committer()
+        await self.journals.stop()
         if self.over.is_set():
             return
         engine = self.parts.make_engine(self.database, epoch, self.heart)
@@ -359,13 +355,17 @@ class Pair:
 
         try:
             await engine.run(ready)
-        except Exception as error:  # noqa: BLE001 - whatever ends the engine ends the role
-            self._ended_badly(error)
         finally:
             self.began.clear()
 
-    def _ended_badly(self, error: Exception) -> None:
-        known = error if isinstance(error, MeetkeeperError) else RoleLost("engine.failed", str(error))
+    def _reigned(self, reigning: "asyncio.Task[None]") -> None:
+        """Whatever ended the engine ended the role, unless it was to end."""
+        error = None if reigning.cancelled() else reigning.exception()
+        if error is None:
+            return
+        known = (
+            error if isinstance(error, MeetkeeperError) else RoleLost("engine.failed", f"A fault: {error!r}")
+        )
         self.heart.on(ev.ActorFailed(known.message))
         self.fail(known)
 
@@ -403,7 +403,7 @@ class Pair:
         if self.over.is_set():
             return
         self.engine = self._reigning = None
-        self._start_committer()
+        self.journals.start()
         self.parts.moved()
         self.heart.on(ev.ReignEnded(self.database.kept))
 
@@ -435,125 +435,28 @@ class Pair:
 
     def wake_disk(self) -> None:
         """See `Hands`."""
-        if self._committer is not None:
-            self._committer.wake()
-
-    def _start_committer(self) -> None:
-        loop = self._loop
-        self._committer = Committer(
-            self.database,
-            lambda _: loop.call_soon_threadsafe(self._kept),  # type: ignore[arg-type]
-            lambda error: loop.call_soon_threadsafe(self.fail, error),  # type: ignore[arg-type]
-        )
-        self._committer.start()
-
-    async def _stop_committer(self) -> None:
-        committer, self._committer = self._committer, None
-        if committer is not None:
-            await asyncio.to_thread(committer.stop)
-
-    def _kept(self) -> None:
-        if self._committer is None:
-            return
-        self.heart.kept()
-        if self.database.checkpoint_due and not self._checkpointing:
-            self._checkpointing = True
-            self._spawn(self._checkpoint())
-
-    async def _checkpoint(self) -> None:
-        begun = self.database.begin_checkpoint()
-        try:
-            await asyncio.to_thread(self.database.finish_checkpoint, begun)
-            log.info("checkpoint.written", seq=begun.seq)
-        except MeetkeeperError as trouble:
-            log.warning("checkpoint.failed", code=trouble.code, text=trouble.message)
-        finally:
-            self._checkpointing = False
+        self.journals.wake()
 
     def retreat(self, to: Position) -> None:
         """See `Hands`."""
-        self._spawn(self._retreat(to))
-
-    async def _retreat(self, to: Position) -> None:
-        def go_back() -> list[str]:
-            self.database.close()
-            try:
-                return retreat(self.parts.disk, to)
-            except Refused as unknown:
-                log.warning("pair.no-way-back", text=unknown.message)
-                return []
-
-        await self._reopen(go_back, f"what came after seq {to.seq} lost the race")
-
-    async def _reopen(self, work: Callable[[], list[str]], why: str) -> None:
-        await self._stop_committer()
-        try:
-            aside = await asyncio.to_thread(work)
-            self.database = await asyncio.to_thread(self.parts.open_database)
-        except MeetkeeperError as error:
-            self.fail(error)
-            return
-        self.set_aside += aside
-        self._reader = None
-        for path in aside:
-            log.warning("pair.set-aside", path=path, why=why)
-        self._start_committer()
-        self.parts.moved()
-        self.heart.reopened(self.database)
+        self._spawn(self.journals.retreat(to))
 
     def find_common(self, waypoints: tuple[Position, ...], tell: Callable[[Position | None], None]) -> None:
         """See `Hands`."""
-
-        async def find() -> None:
-            known = await asyncio.to_thread(self.database.positions, {one.seq for one in waypoints})
-            tell(lineage.common_of(waypoints, known))
-
-        self._spawn(find())
+        self._spawn(self.journals.find_common(waypoints, tell))
 
     def read_chunk(self, after: int, tell: Callable[[Chunk | None], None]) -> None:
         """See `Hands`."""
-
-        async def read() -> None:
-            try:
-                chunk = await asyncio.to_thread(self._read_chunk, after)
-            except Refused:
-                tell(None)
-                return
-            tell(chunk)
-
-        self._spawn(read())
-
-    def _read_chunk(self, after: int) -> Chunk:
-        """One reader goes through the journal from chunk to chunk: each segment is read and scanned once."""
-        reader, self._reader = self._reader, None
-        frames = reader[1] if reader is not None and reader[0] == after else self.database.frames_since(after)
-        lines, size, last = [], 0, None
-        for one in frames:
-            lines.append(one.line)
-            size += len(one.line)
-            last = one.position
-            if size >= CHUNK_BYTES:
-                self._reader = (last.seq, frames)
-                break
-        if last is None and reader is not None:
-            return self._read_chunk(after)
-        return Chunk(b"".join(lines), last)
-
-    # --- hands: snapshots -----------------------------------------------------------------------------------------
+        self._spawn(self.journals.read_chunk(after, tell))
 
     def offer_snapshot(self) -> None:
         """See `Hands`."""
         self._spawn(self._offer_snapshot())
 
     async def _offer_snapshot(self) -> None:
-        disk, found = self.parts.disk, None
-        found = await asyncio.to_thread(transfer.newest, disk)
-        if found is None and self.engine is not None:
-            begun = self.database.begin_checkpoint()
-            await asyncio.to_thread(self.database.finish_checkpoint, begun)
-            found = await asyncio.to_thread(transfer.newest, disk)
-        if found is not None:
-            self.say(words.Begin(self.database.kept, self.heart.view.epoch, found[0], found[1]))
+        offered = await self.journals.offer(acts=self.engine is not None)
+        if offered is not None:
+            self.say(words.Begin(self.database.kept, self.heart.view.epoch, *offered))
 
     def heard_bulk(self, message: words.Piece | words.WantSnapshot | words.Begin) -> None:
         """See `Hands`."""
@@ -561,40 +464,34 @@ class Pair:
             case words.Begin():
                 self._spawn(self._want(message.snapshot_seq))
             case words.WantSnapshot():
-                self._spawn(self._send_pieces(message.seq, message.offset))
+                self._spawn(self._send_piece(message))
             case words.Piece():
                 self._spawn(self._gather(message))
 
     async def _want(self, seq: int) -> None:
-        self._gathering = seq
-        have = await asyncio.to_thread(transfer.gathered, self.parts.disk, seq)
-        log.info("snapshot.wanted", seq=seq, have_bytes=have)
-        self.say(words.WantSnapshot(seq, have))
+        self.say(await self.journals.want(seq))
 
-    async def _send_pieces(self, seq: int, offset: int) -> None:
-        piece = await asyncio.to_thread(transfer.piece, self.parts.disk, seq, offset)
+    async def _send_piece(self, wanted: words.WantSnapshot) -> None:
+        piece = await self.journals.piece(wanted)
         if piece is None:
             self.relink("the snapshot that was asked for is gone; a newer one is offered")
         else:
             self.say(piece)
 
     async def _gather(self, piece: words.Piece) -> None:
-        disk = self.parts.disk
-        if piece.seq != self._gathering or self.heart.view.role is not Role.PASSIVE:
-            return
-        have = await asyncio.to_thread(transfer.gather, disk, piece)
-        if not piece.last:
-            self.say(words.WantSnapshot(piece.seq, have))
-            return
-        self._gathering = 0
-        stamp = f"{int(self.parts.clock.now_s())}-{piece.seq}"
+        if self.heart.view.role is Role.PASSIVE:
+            more = await self.journals.gather(piece)
+            if more is not None:
+                self.say(more)
 
-        def install() -> list[str]:
-            self.database.close()
-            aside = transfer.install(disk, piece.seq, stamp)
-            return [] if aside is None else [aside]
+    def kept(self) -> None:
+        """More is on this passive server's disk."""
+        self.heart.kept()
 
-        await self._reopen(install, "it was too far behind: the other server's snapshot took its place")
+    def reopened(self, database: Database) -> None:
+        """The journal was set back, or replaced by a snapshot."""
+        self.parts.moved()
+        self.heart.reopened(database)
 
     def broken(self, error: MeetkeeperError) -> None:
         """See `Hands`."""
@@ -606,19 +503,19 @@ class Pair:
 
     # --- tasks ----------------------------------------------------------------------------------------------------
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = self._loop.create_task(self._guarded(work))
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
 
-    async def _guarded(self, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except MeetkeeperError as trouble:
-            log.warning("pair.trouble", code=trouble.code, text=trouble.message)
-        except Exception as fault:
-            log.exception("pair.fault")
-            self.fail(RoleLost("pair.fault", f"A fault of ours: {fault!r}. Please report it with the log."))
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, MeetkeeperError):
+            log.warning("pair.trouble", code=error.code, text=error.message)
+        elif error is not None:
+            log.error("pair.fault", exc_info=error)
+            self.fail(RoleLost("pair.fault", f"A fault of ours: {error!r}. Please report it with the log."))
 
 
 _QUIET_ROWS = (10, 38, 51)

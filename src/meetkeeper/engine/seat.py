@@ -171,13 +171,15 @@ class Seat:
             behind=max(0, mine - theirs if active else theirs - mine),
             loss=possible_loss(view, self._pair.released_seq()) if active else 0,
             durability="both" if both else "local",
-            ready=facts.ready,
-            reasons=facts.reasons,
+            ready=facts.ready if view.linked else "unknown",
+            reasons=facts.reasons if view.linked else (f"{view.peer} is not there.",),
             alarms=tuple(sorted(alarms(view, now_s).items())),
             rows=tuple(
                 f"{one.number}: {one.before} → {one.after}" for one in list(heart.taken)[-ROWS_SHOWN:]
             ),
             peer_url=heart.peer_facts.url,
+            home=view.me if view.founds else view.peer,
+            maintenance_left_s=max(0.0, view.maintenance_until_s - now_s),
         )
 
 

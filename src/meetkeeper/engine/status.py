@@ -72,6 +72,10 @@ class PairStatus(Struct, frozen=True, kw_only=True):
     rows: tuple[str, ...]
     """The latest decisions: row of the table, roles."""
     peer_url: str
+    home: str = ""
+    """The server that founded the pair: a failback leads there."""
+    maintenance_left_s: float = 0.0
+    """For so long no failover begins by itself; 0: no window is open."""
 
 
 class EngineStatus(Struct, frozen=True):

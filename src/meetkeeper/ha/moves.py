@@ -12,7 +12,6 @@ from meetkeeper.ha.words import (
     Empty,
     Found,
     Hello,
-    Leaving,
     Lost,
     Proof,
     Record,
@@ -64,7 +63,8 @@ def _troubled(view: View, why: str, now_s: float) -> View:
     return replace(view, trouble=why, trouble_since_s=since_s)
 
 
-def _noted(view: View, event: on.RegisterSaid, now_s: float) -> View:
+def noted(view: View, event: on.RegisterSaid, now_s: float) -> View:
+    """What is known after the register was read."""
     match event.reading:
         case Found(record, version):
             return replace(view, record=record, version=version, read_s=now_s, trouble="")
@@ -79,11 +79,12 @@ def _noted(view: View, event: on.RegisterSaid, now_s: float) -> View:
 def note_reading(view: View, event: Event, now_s: float) -> Moved:
     """Remember what it says, here and on disk."""
     assert isinstance(event, on.RegisterSaid)
-    after = _noted(view, event, now_s)
-    return after, _remember(view, after)
+    after = noted(view, event, now_s)
+    return after, remembering(view, after)
 
 
-def _remember(before: View, after: View) -> list[Action]:
+def remembering(before: View, after: View) -> list[Action]:
+    """Keep another record than before on this server's own disk."""
     record = after.record
     if record is None or (before.record == record and before.version == after.version):
         return []
@@ -93,11 +94,11 @@ def _remember(before: View, after: View) -> list[Action]:
 def confirm(view: View, event: Event, now_s: float) -> Moved:
     """Nobody was put in our place: what we were before a pause we still are, if we are alone."""
     assert isinstance(event, on.RegisterSaid)
-    after = _noted(view, event, now_s)
+    after = noted(view, event, now_s)
     alone = after.record is not None and after.record.in_sync == (view.me,)
     if isinstance(event.reading, Found) and alone and view.asked_s >= view.doubt_s:
         after = replace(after, doubt_s=LONG_AGO_S)
-    return after, _remember(view, after)
+    return after, remembering(view, after)
 
 
 def ask_again(view: View, event: Event, now_s: float) -> Moved:
@@ -123,10 +124,10 @@ def unsure(view: View, event: Event, now_s: float) -> Moved:
 def claim(view: View, event: Event, now_s: float) -> Moved:
     """Promise the next epoch. What the register said is what the claim is compared with."""
     assert isinstance(event, on.RegisterSaid)
-    after = _noted(view, event, now_s)
+    after = noted(view, event, now_s)
     known = 0 if after.record is None else after.record.epoch
     epoch = max(after.epoch, known) + 1
-    return after, [*_remember(view, after), on.Promise(epoch)]
+    return after, [*remembering(view, after), on.Promise(epoch)]
 
 
 def ask_for_epoch(view: View, event: Event, now_s: float) -> Moved:
@@ -208,8 +209,8 @@ def step_back_reading(view: View, event: Event, now_s: float) -> Moved:
 
 
 def _stepped_back(view: View, said: on.RegisterSaid, now_s: float) -> Moved:
-    after = replace(_noted(view, said, now_s), change=None, forced=None)
-    return after, _remember(view, after)
+    after = replace(noted(view, said, now_s), change=None, forced=None)
+    return after, remembering(view, after)
 
 
 def take_force(view: View, event: Event, now_s: float) -> Moved:
@@ -233,14 +234,14 @@ def note_hello(view: View, event: Event, now_s: float) -> Moved:
     after = _heard(replace(view, linked=True), event.hello, now_s)
     if after.peer_role is Role.ACTIVE:
         after = replace(after, proof=None)
-    return after, _remember(view, after)
+    return after, remembering(view, after)
 
 
 def note_beacon(view: View, event: Event, now_s: float) -> Moved:
     """It lives."""
     assert isinstance(event, on.BeaconHeard)
     after = _heard(view, event.beacon, now_s)
-    return after, _remember(view, after)
+    return after, remembering(view, after)
 
 
 def _heard(view: View, said: Hello | Beacon, now_s: float) -> View:
@@ -331,7 +332,7 @@ def give_way(view: View, _: Event, now_s: float) -> Moved:
     """Our word that we do not act: the other server goes on from what it holds."""
     assert view.record is not None
     after = replace(view, stands_back_until_s=now_s + view.timing.yield_s)
-    proof = _own_proof(view, view.record.epoch, "its disk holds less than the other server's")
+    proof = own_proof(view, view.record.epoch, "its disk holds less than the other server's")
     return after, [on.Say(Yielded(proof))]
 
 
@@ -342,221 +343,9 @@ def wait_anew(view: View, event: Event, now_s: float) -> Moved:
     ), []
 
 
-# --- the active and its partner -------------------------------------------------------------------------------
-
-
-def _ask(view: View, kind: Kind, record: Record, now_s: float) -> Moved:
-    asked = on.ChangeRegister(view.version, record)
-    return replace(view, change=Change(kind, view.version, record), asked_s=now_s), [asked]
-
-
-def _next(view: View, in_sync: tuple[str, ...], epoch: int, why: str) -> Record:
-    return Record(view.cluster, epoch, view.me, in_sync, view.mode, view.me, why, 0.0)
-
-
-def drop_peer(view: View, event: Event, now_s: float) -> Moved:
-    """R2."""
-    after, _ = excuse(view, event, now_s) if isinstance(event, on.PeerLeft) else (view, [])
-    return _ask(after, Kind.DROP, _next(view, (view.me,), view.epoch, f"without {view.peer}"), now_s)
-
-
-def admit(view: View, event: Event, now_s: float) -> Moved:
-    """R4: duties first."""
-    assert isinstance(event, on.PeerKept)
-    after, _ = require(view, event, now_s)
-    both = tuple(sorted((view.me, view.peer)))
-    return _ask(after, Kind.ADMIT, _next(view, both, view.epoch, f"with {view.peer}"), now_s)
-
-
-def require(view: View, event: Event, now_s: float) -> Moved:
-    """R4's first half."""
-    assert isinstance(event, on.PeerKept)
-    lease_s = max(view.lease_until_s, now_s + view.timing.holder_s)
-    return replace(view, requires=True, peer_position=event.position, lease_until_s=lease_s), []
-
-
-def note_kept(view: View, event: Event, _: float) -> Moved:
-    """How far it is."""
-    assert isinstance(event, on.PeerKept)
-    return replace(view, peer_position=event.position), []
-
-
-def raise_epoch(view: View, event: Event, now_s: float) -> Moved:
-    """As high as the other server's promise."""
-    after, _ = confirm(view, event, now_s)
-    assert after.record is not None
-    record = _next(after, after.record.in_sync, view.peer_epoch, f"{view.peer} has promised this epoch")
-    return _ask(after, Kind.RAISE, record, now_s)
-
-
-def reset_register(view: View, event: Event, now_s: float) -> Moved:
-    """R9: a person says that what we know is right, not what the register says."""
-    assert isinstance(event, on.ForceAsked)
-    assert view.record is not None
-    epoch = max(view.epoch, view.peer_epoch) + 1
-    after, actions = _ask(view, Kind.RAISE, _next(view, view.record.in_sync, epoch, event.proof.why), now_s)
-    return after, [on.Answer(True, "writing it anew"), *actions]
-
-
-def act_on_change(view: View, event: Event, now_s: float) -> Moved:
-    """It stands."""
-    assert isinstance(event, on.ChangeEnded)
-    assert isinstance(event.outcome, Won)
-    return _settled(view, event.outcome.version, now_s)
-
-
-def settle_change(view: View, event: Event, now_s: float) -> Moved:
-    """It stands, and the answer was lost."""
-    assert isinstance(event, on.RegisterSaid)
-    assert isinstance(event.reading, Found)
-    return _settled(view, event.reading.version, now_s)
-
-
-def _settled(view: View, version: int, now_s: float) -> Moved:
-    change = view.change
-    if change is None:
-        return view, []
-    record = change.record
-    after = replace(
-        view, record=record, version=version, change=None, trouble="", read_s=now_s, epoch=record.epoch
-    )
-    actions: list[Action] = [on.Remember(record, version)]
-    match change.kind:
-        case Kind.DROP:
-            after = replace(after, requires=False)
-        case Kind.ADMIT:
-            after = replace(after, requires=True)
-        case Kind.RAISE | Kind.CLAIM:
-            actions.append(on.RaiseReign(record.epoch))
-        case _ as never:
-            assert_never(never)
-    return after, actions
-
-
-def think_again(view: View, event: Event, now_s: float) -> Moved:
-    """Our own older change stood there; what we wanted is decided anew."""
-    assert isinstance(event, on.ChangeEnded)
-    assert isinstance(event.outcome, Lost)
-    after = replace(_noted(view, on.RegisterSaid(event.outcome.found), now_s), change=None)
-    return replace(after, requires=is_in_sync(after, view.peer)), _remember(view, after)
-
-
-def doubt(view: View, _: Event, now_s: float) -> Moved:
-    """TILT."""
-    after = replace(view, doubt_s=now_s, lease_until_s=LONG_AGO_S, asked_s=now_s)
-    return after, [on.ReadRegister()]
-
-
-# --- endings --------------------------------------------------------------------------------------------------
-
-
-def end_deposed(view: View, event: Event, now_s: float) -> Moved:
-    """By the register."""
-    assert isinstance(event, on.RegisterSaid)
-    return _deposed(_noted(view, event, now_s), view)
-
-
-def end_lost(view: View, event: Event, now_s: float) -> Moved:
-    """By a change that lost."""
-    assert isinstance(event, on.ChangeEnded)
-    assert isinstance(event.outcome, Lost)
-    return _deposed(_noted(view, on.RegisterSaid(event.outcome.found), now_s), view)
-
-
-def _deposed(after: View, before: View) -> Moved:
-    assert after.record is not None
-    why = f"{after.record.active} acts under epoch {after.record.epoch}, by the register"
-    return replace(after, change=None), [*_remember(before, after), on.EndReign(False, why)]
-
-
-def end_failed(view: View, event: Event, _: float) -> Moved:
-    """By its disk."""
-    assert isinstance(event, on.ActorFailed)
-    return view, [on.EndReign(False, event.why)]
-
-
-def leave(view: View, event: Event, _: float) -> Moved:
-    """A passive server's goodbye."""
-    assert isinstance(event, on.LeaveAsked)
-    return view, [on.Say(Leaving(event.why, event.back_after_s)), on.EndReign(True, event.why)]
-
-
-def leave_active(view: View, event: Event, _: float) -> Moved:
-    """An active server's goodbye, when nobody can take over or nobody should."""
-    return leave(view, event, _)
-
-
-# --- switchover -----------------------------------------------------------------------------------------------
-
-
-def freeze(view: View, event: Event, now_s: float) -> Moved:
-    """Decide nothing more."""
-    return replace(view, yielding_since_s=now_s, ending=False), [on.Answer(True, "begun"), on.Freeze()]
-
-
-def freeze_leaving(view: View, event: Event, now_s: float) -> Moved:
-    """The same, and the process ends after it."""
-    assert isinstance(event, on.LeaveAsked)
-    leaving = Leaving(event.why, event.back_after_s)
-    return replace(view, yielding_since_s=now_s, ending=False, leaves=leaving), [on.Freeze()]
-
-
-def leave_after(view: View, event: Event, _: float) -> Moved:
-    """End once it has been handed over."""
-    assert isinstance(event, on.LeaveAsked)
-    return replace(view, leaves=Leaving(event.why, event.back_after_s)), []
-
-
-def end_in_order(view: View, _: Event, __: float) -> Moved:
-    """Everything is on both disks."""
-    return replace(view, ending=True), [on.EndReign(True, f"{view.peer} takes over")]
-
-
-def promise_next(view: View, event: Event, _: float) -> Moved:
-    """Never again under this epoch."""
-    assert isinstance(event, on.ReignEnded)
-    return replace(view, position=event.position), [on.Promise(view.epoch + 1)]
-
-
-def hand_over(view: View, event: Event, now_s: float) -> Moved:
-    """Our word is the proof."""
-    assert isinstance(event, on.Promised)
-    proof = _own_proof(view, event.epoch - 1, "it has handed over")
-    after = replace(
-        view,
-        epoch=event.epoch,
-        stands_back_until_s=now_s + view.timing.yield_s,
-        heard_s=now_s,
-        requires=False,
-        lease_until_s=LONG_AGO_S,
-        ending=False,
-        leaves=None,
-    )
-    actions: list[Action] = [on.Say(Yielded(proof))]
-    if view.leaves is not None:
-        actions += [on.Say(view.leaves), on.EndReign(True, view.leaves.why)]
-    return after, actions
-
-
-def _own_proof(view: View, epoch: int, why: str) -> Proof:
+def own_proof(view: View, epoch: int, why: str) -> Proof:
+    """Our own word that we do not act any more."""
     return Proof(view.me, epoch, Witness.ITSELF, view.position, view.record, why, 0.0)
-
-
-def thaw(view: View, _: Event, __: float) -> Moved:
-    """It took too long."""
-    return _thawed(view, f"handing over took longer than {view.timing.yield_s:g} s")
-
-
-def thaw_gone(view: View, _: Event, now_s: float) -> Moved:
-    """Nobody is there any more."""
-    return _thawed(replace(view, linked=False, gone_s=now_s), f"{view.peer} is not there any more")
-
-
-def _thawed(view: View, why: str) -> Moved:
-    actions: list[Action] = [on.Thaw(why)]
-    if view.leaves is not None:
-        actions = [on.Say(view.leaves), on.EndReign(True, view.leaves.why)]
-    return replace(view, yielding_since_s=LONG_AGO_S), actions
 
 
 # --- refusals -------------------------------------------------------------------------------------------------

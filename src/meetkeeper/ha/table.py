@@ -12,6 +12,7 @@ from msgspec import Struct
 from meetkeeper.ha import given
 from meetkeeper.ha import happenings as on
 from meetkeeper.ha import moves as do
+from meetkeeper.ha import reigning as act
 from meetkeeper.ha.happenings import Action, Event
 from meetkeeper.ha.view import View
 from meetkeeper.ha.words import Role
@@ -47,177 +48,181 @@ P, C, A, Y, E = Role.PASSIVE, Role.CLAIMING, Role.ACTIVE, Role.YIELDING, Role.EN
 
 def _row(
     number: int,
-    role: Role,
-    event: type,
+    where: tuple[Role, type],
     guard: Guard | None,
-    then: Role | None,
-    move: Move,
+    move: tuple[Move, Role | None],
     said: tuple[str, str, str],
 ) -> Row:
-    when, does, why = said
-    return Row(number, role, event, guard, then, move, when, does, why)
+    (role, event), (does, then), (when, doing, why) = where, move, said
+    return Row(number, role, event, guard, then, does, when, doing, why)
 
 
 ROWS: tuple[Row, ...] = (
     # --- passive: follows, and waits for the moment ------------------------------------------------------------------
-    _row(10, P, on.Ticked, given.wants_to_look, None, do.look, (
+    _row(10, (P, on.Ticked), given.wants_to_look, (do.look, None), (
         "something would be claimed, or nobody knows who is active", "read the register",
         "a claim rests on what the register says now, never on what it said")),
-    _row(11, P, on.Ticked, given.wants_proof, None, do.ask_proof, (
+    _row(11, (P, on.Ticked), given.wants_proof, (do.ask_proof, None), (
         "the active is gone and nobody has proved that it stopped", "ask its agent, then fence it",
         "a proof is faster than waiting for the lease, and without a third place it is the only way")),
-    _row(12, P, on.Ticked, given.gives_way, None, do.give_way, (
+    _row(12, (P, on.Ticked), given.gives_way, (do.give_way, None), (
         "we were active and the other server, in sync, holds more", "say that we have stopped",
         "our disk is not the one we had; who holds everything has to go on")),
-    _row(13, P, on.Ticked, None, None, do.nothing, ("else", "nothing", "there is nothing to decide")),
-    _row(14, P, on.RegisterSaid, given.says_the_impossible, None, do.distrust, (
+    _row(13, (P, on.Ticked), None, (do.nothing, None), ("else", "nothing", "there is nothing to decide")),
+    _row(14, (P, on.RegisterSaid), given.says_the_impossible, (do.distrust, None), (
         "it knows less than we do, another cluster, or nothing any more", "alarm; claim nothing",
         "a register that was rolled back or lost would give the same right twice")),
-    _row(15, P, on.RegisterSaid, given.may_claim, C, do.claim, (
+    _row(15, (P, on.RegisterSaid), given.may_claim, (do.claim, C), (
         "we are in sync, and the active is gone, or we were it", "promise the next epoch durably",
         "R3: from then on nothing of a lower epoch is taken here, whoever wins")),
-    _row(16, P, on.RegisterSaid, None, None, do.note_reading, ("else", "remember it", "others may have acted")),
-    _row(17, P, on.Linked, None, None, do.note_hello, ("always", "note it", "the other server is there")),
-    _row(18, P, on.Unlinked, None, None, do.lost_active, (
+    _row(16, (P, on.RegisterSaid), None, (do.note_reading, None), ("else", "remember it", "others may have acted")),
+    _row(17, (P, on.Linked), None, (do.note_hello, None), ("always", "note it", "the other server is there")),
+    _row(18, (P, on.Unlinked), None, (do.lost_active, None), (
         "always", "ask for a proof of stop", "a process that died leaves an agent who knows")),
-    _row(19, P, on.BeaconHeard, None, None, do.note_beacon, (
+    _row(19, (P, on.BeaconHeard), None, (do.note_beacon, None), (
         "always", "the active lives: wait anew", "G counts from when it was heard")),
-    _row(20, P, on.Echoed, None, None, do.note_echo, ("always", "note the epoch", "only the active needs the lease")),
-    _row(21, P, on.ProofCame, given.proof_counts, None, do.take_proof, (
+    _row(20, (P, on.Echoed), None, (do.note_echo, None), (
+        "always", "note the epoch", "only the active needs the lease")),
+    _row(21, (P, on.ProofCame), given.proof_counts, (do.take_proof, None), (
         "it is about the other server and the reign that stands", "keep it and read the register",
         "whoever has stopped can't acknowledge any more")),
-    _row(22, P, on.ProofCame, None, None, do.nothing, ("else", "nothing", "it proves the end of an older reign")),
-    _row(23, P, on.PeerLeft, None, None, do.excuse, (
+    _row(22, (P, on.ProofCame), None, (do.nothing, None), ("else", "nothing", "it proves the end of an older reign")),
+    _row(23, (P, on.PeerLeft), None, (do.excuse, None), (
         "always", "wait until it may be back", "an announced reboot or upgrade is no failure")),
-    _row(24, P, on.ForceAsked, None, None, do.take_force, (
+    _row(24, (P, on.ForceAsked), None, (do.take_force, None), (
         "always", "read the register, then claim", "R9: a person answers for it, with a reason")),
-    _row(25, P, on.SwitchoverAsked, None, None, do.refuse_passive, (
+    _row(25, (P, on.SwitchoverAsked), None, (do.refuse_passive, None), (
         "always", "say who can", "only the active can hand over")),
-    _row(26, P, on.LeaveAsked, None, E, do.leave, ("always", "say goodbye", "the active goes on alone at once")),
-    _row(27, P, on.Paused, None, None, do.wait_anew, (
+    _row(26, (P, on.LeaveAsked), None, (act.leave, E), ("always", "say goodbye", "the active goes on alone at once")),
+    _row(27, (P, on.Paused), None, (do.wait_anew, None), (
         "always", "wait for the lease anew", "what was sent meanwhile has not been read yet")),
     # --- claiming: one change of the register under way --------------------------------------------------------------
-    _row(29, C, on.Promised, given.reason_is_gone, P, do.nothing, (
+    _row(29, (C, on.Promised), given.reason_is_gone, (do.nothing, P), (
         "the reason is gone", "follow again", "the active came back; a promise alone costs nothing")),
-    _row(30, C, on.Promised, None, None, do.ask_for_epoch, (
+    _row(30, (C, on.Promised), None, (do.ask_for_epoch, None), (
         "else", "ask the register for the epoch", "R3: the promise stands before the claim")),
-    _row(31, C, on.ChangeEnded, given.won, A, do.reign, (
+    _row(31, (C, on.ChangeEnded), given.won, (do.reign, A), (
         "won", "remember it, begin the reign", "exactly one server wins an epoch")),
-    _row(32, C, on.ChangeEnded, given.lost, P, do.step_back, ("lost", "follow whoever won", "somebody was first")),
-    _row(33, C, on.ChangeEnded, None, None, do.unsure, (
+    _row(32, (C, on.ChangeEnded), given.lost, (do.step_back, P), ("lost", "follow whoever won", "somebody was first")),
+    _row(33, (C, on.ChangeEnded), None, (do.unsure, None), (
         "no answer", "act on nothing, read again", "R5: an unknown outcome is a refusal for rights")),
-    _row(34, C, on.RegisterSaid, given.shows_our_change, A, do.reign_after_all, (
+    _row(34, (C, on.RegisterSaid), given.shows_our_change, (do.reign_after_all, A), (
         "our change stands", "remember it, begin the reign", "the answer was lost, not the change")),
-    _row(35, C, on.RegisterSaid, given.still_as_before, None, do.ask_again, (
+    _row(35, (C, on.RegisterSaid), given.still_as_before, (do.ask_again, None), (
         "nothing has changed", "ask again, from the same version", "whichever arrives first is the only one")),
-    _row(36, C, on.RegisterSaid, given.says_something, P, do.step_back_reading, (
+    _row(36, (C, on.RegisterSaid), given.says_something, (do.step_back_reading, P), (
         "somebody else's change stands", "follow whoever won", "somebody was first")),
-    _row(37, C, on.RegisterSaid, None, None, do.note_reading, ("no answer", "wait", "nothing is known")),
-    _row(38, C, on.Ticked, given.wants_to_settle, None, do.look, (
+    _row(37, (C, on.RegisterSaid), None, (do.note_reading, None), ("no answer", "wait", "nothing is known")),
+    _row(38, (C, on.Ticked), given.wants_to_settle, (do.look, None), (
         "the outcome is unknown", "read the register", "R5: until it has been read again")),
-    _row(39, C, on.Ticked, None, None, do.nothing, ("else", "nothing", "the answer is under way")),
-    _row(40, C, on.Linked, None, None, do.note_hello, ("always", "note it", "the register decides")),
-    _row(41, C, on.Unlinked, None, None, do.note_gone, ("always", "note it", "the register decides")),
-    _row(42, C, on.BeaconHeard, None, None, do.note_beacon, ("always", "note it", "the register decides")),
-    _row(43, C, on.Echoed, None, None, do.note_echo, ("always", "note it", "the register decides")),
-    _row(44, C, on.SwitchoverAsked, None, None, do.refuse_passive, ("always", "say who can", "nobody acts yet")),
-    _row(45, C, on.ForceAsked, None, None, do.already, ("always", "say so", "it is being done")),
-    _row(46, C, on.LeaveAsked, None, E, do.leave, ("always", "end", "a claim that is won is claimed anew later")),
-    _row(47, C, on.ProofCame, given.proof_counts, None, do.take_proof_quietly, (
+    _row(39, (C, on.Ticked), None, (do.nothing, None), ("else", "nothing", "the answer is under way")),
+    _row(40, (C, on.Linked), None, (do.note_hello, None), ("always", "note it", "the register decides")),
+    _row(41, (C, on.Unlinked), None, (do.note_gone, None), ("always", "note it", "the register decides")),
+    _row(42, (C, on.BeaconHeard), None, (do.note_beacon, None), ("always", "note it", "the register decides")),
+    _row(43, (C, on.Echoed), None, (do.note_echo, None), ("always", "note it", "the register decides")),
+    _row(44, (C, on.SwitchoverAsked), None, (do.refuse_passive, None), ("always", "say who can", "nobody acts yet")),
+    _row(45, (C, on.ForceAsked), None, (do.already, None), ("always", "say so", "it is being done")),
+    _row(46, (C, on.LeaveAsked), None, (act.leave, E), ("always", "end", "a claim that is won is claimed anew later")),
+    _row(47, (C, on.ProofCame), given.proof_counts, (do.take_proof_quietly, None), (
         "about the reign that stands", "keep it", "the next claim may need it")),
-    _row(48, C, on.ProofCame, None, None, do.nothing, ("else", "nothing", "it proves the end of an older reign")),
+    _row(48, (C, on.ProofCame), None, (do.nothing, None), ("else", "nothing", "it proves the end of an older reign")),
     # --- active ------------------------------------------------------------------------------------------------------
-    _row(50, A, on.Ticked, given.must_go_alone, None, do.drop_peer, (
+    _row(50, (A, on.Ticked), given.must_go_alone, (act.drop_peer, None), (
         "the other server has not echoed within the lease", "R2: ask for in_sync without it",
         "to go on alone the register must say so first; D ends before G, so the active asks first")),
-    _row(51, A, on.Ticked, given.wants_to_look_active, None, do.look, (
+    _row(51, (A, on.Ticked), given.wants_to_look_active, (do.look, None), (
         "a change is unsettled, we are alone, in doubt, or the other has promised more", "read the register",
         "R5; R9: whoever is alone looks whether somebody was put in its place")),
-    _row(52, A, on.Ticked, None, None, do.nothing, ("else", "nothing", "the lease is live")),
-    _row(53, A, on.RegisterSaid, given.is_deposed, E, do.end_deposed, (
+    _row(52, (A, on.Ticked), None, (do.nothing, None), ("else", "nothing", "the lease is live")),
+    _row(53, (A, on.RegisterSaid), given.is_deposed, (act.end_deposed, E), (
         "a higher epoch, or another active", "stop at once", "one actor: the register has decided")),
-    _row(54, A, on.RegisterSaid, given.says_the_impossible, None, do.distrust, (
+    _row(54, (A, on.RegisterSaid), given.says_the_impossible, (do.distrust, None), (
         "it knows less than we do, another cluster, or nothing any more", "alarm; change nothing in it",
         "in sync the register is not needed; a person mends it")),
-    _row(55, A, on.RegisterSaid, given.shows_our_change, None, do.settle_change, (
+    _row(55, (A, on.RegisterSaid), given.shows_our_change, (act.settle_change, None), (
         "our change stands", "act on it", "the answer was lost, not the change")),
-    _row(56, A, on.RegisterSaid, given.change_is_open, None, do.ask_again, (
+    _row(56, (A, on.RegisterSaid), given.change_is_open, (do.ask_again, None), (
         "nothing has changed", "ask again, from the same version", "whichever arrives first is the only one")),
-    _row(57, A, on.RegisterSaid, given.must_raise, None, do.raise_epoch, (
+    _row(57, (A, on.RegisterSaid), given.must_raise, (act.raise_epoch, None), (
         "we are still active, and the other server has promised more", "ask for as high an epoch",
         "its claim was in vain, and it follows nobody below its promise")),
-    _row(58, A, on.RegisterSaid, None, None, do.confirm, ("else", "remember it; doubts end", "we are still active")),
-    _row(59, A, on.ChangeEnded, given.won, None, do.act_on_change, ("won", "act on it", "the register has decided")),
-    _row(60, A, on.ChangeEnded, given.lost_to_another, E, do.end_lost, (
+    _row(58, (A, on.RegisterSaid), None, (do.confirm, None), (
+        "else", "remember it; doubts end", "we are still active")),
+    _row(59, (A, on.ChangeEnded), given.won, (act.act_on_change, None), (
+        "won", "act on it", "the register has decided")),
+    _row(60, (A, on.ChangeEnded), given.lost_to_another, (act.end_lost, E), (
         "lost to a higher epoch or another active", "stop at once", "one actor: the register has decided")),
-    _row(61, A, on.ChangeEnded, given.lost, None, do.think_again, (
+    _row(61, (A, on.ChangeEnded), given.lost, (act.think_again, None), (
         "lost to something older of ours", "take what stands", "the next tick decides anew")),
-    _row(62, A, on.ChangeEnded, None, None, do.unsure, (
+    _row(62, (A, on.ChangeEnded), None, (do.unsure, None), (
         "no answer", "keep every duty, take no right", "R5: unknown is a refusal for rights, a success for duties")),
-    _row(63, A, on.PeerKept, given.is_near, None, do.require, (
+    _row(63, (A, on.PeerKept), given.is_near, (act.require, None), (
         "it lacks little", "R4: wait for its disk from now on",
         "duties begin before rights: what is acknowledged from here on is on its disk")),
-    _row(100, A, on.PeerKept, given.holds_everything, None, do.admit, (
+    _row(100, (A, on.PeerKept), given.holds_everything, (act.admit, None), (
         "it holds everything that anybody was told", "R4: ask for in_sync with it",
         "from now on it may be promoted")),
-    _row(64, A, on.PeerKept, None, None, do.note_kept, ("else", "note it", "it is not there yet, or long admitted")),
-    _row(65, A, on.Linked, None, None, do.note_hello, ("always", "note it", "frames follow from where it stands")),
-    _row(66, A, on.Unlinked, None, None, do.lost_passive, (
+    _row(64, (A, on.PeerKept), None, (act.note_kept, None), (
+        "else", "note it", "it is not there yet, or long admitted")),
+    _row(65, (A, on.Linked), None, (do.note_hello, None), ("always", "note it", "frames follow from where it stands")),
+    _row(66, (A, on.Unlinked), None, (do.lost_passive, None), (
         "always", "ask for a proof of stop", "with a proof nobody waits for the lease")),
-    _row(67, A, on.BeaconHeard, None, None, do.note_beacon, ("always", "note it", "it lives")),
-    _row(68, A, on.Echoed, None, None, do.extend_lease, (
+    _row(67, (A, on.BeaconHeard), None, (do.note_beacon, None), ("always", "note it", "it lives")),
+    _row(68, (A, on.Echoed), None, (do.extend_lease, None), (
         "always", "the lease counts from when the beacon was sent", "the other server waits longer than that")),
-    _row(69, A, on.ProofCame, given.may_drop_proven, None, do.drop_peer, (
+    _row(69, (A, on.ProofCame), given.may_drop_proven, (act.drop_peer, None), (
         "the other server has stopped", "R2: ask for in_sync without it", "nobody has to wait for the lease")),
-    _row(70, A, on.ProofCame, None, None, do.nothing, ("else", "nothing", "it is not in sync anyway")),
-    _row(71, A, on.PeerLeft, given.may_drop, None, do.drop_peer, (
+    _row(70, (A, on.ProofCame), None, (do.nothing, None), ("else", "nothing", "it is not in sync anyway")),
+    _row(71, (A, on.PeerLeft), given.may_drop, (act.drop_peer, None), (
         "it is in sync", "R2: ask for in_sync without it", "it stops on purpose: nobody has to wait")),
-    _row(72, A, on.PeerLeft, None, None, do.excuse, ("else", "note it", "an announced stop is no failure")),
-    _row(73, A, on.SwitchoverAsked, given.can_hand_over, Y, do.freeze, (
+    _row(72, (A, on.PeerLeft), None, (do.excuse, None), ("else", "note it", "an announced stop is no failure")),
+    _row(73, (A, on.SwitchoverAsked), given.can_hand_over, (act.freeze, Y), (
         "the other server is there, in sync and passive", "decide nothing more", "what is decided is to be on both")),
-    _row(74, A, on.SwitchoverAsked, None, None, do.refuse_switchover, (
+    _row(74, (A, on.SwitchoverAsked), None, (do.refuse_switchover, None), (
         "else", "say what is in the way", "a switchover loses nothing or does not begin")),
-    _row(75, A, on.LeaveAsked, given.hands_over_leaving, Y, do.freeze_leaving, (
+    _row(75, (A, on.LeaveAsked), given.hands_over_leaving, (act.freeze_leaving, Y), (
         "the other server can take over, and may", "hand over first", "meetings go on while we are away")),
-    _row(76, A, on.LeaveAsked, None, E, do.leave_active, (
+    _row(76, (A, on.LeaveAsked), None, (act.leave_active, E), (
         "else", "say goodbye; stop in good order", "nothing is lost: it is all on disk")),
-    _row(77, A, on.ActorFailed, None, E, do.end_failed, (
+    _row(77, (A, on.ActorFailed), None, (act.end_failed, E), (
         "always", "stop at once", "a failed disk is final; the other server takes over on our agent's proof")),
-    _row(78, A, on.Paused, None, None, do.doubt, (
+    _row(78, (A, on.Paused), None, (act.doubt, None), (
         "always", "speak to nobody until confirmed", "meanwhile somebody else may have become active")),
-    _row(101, A, on.ForceAsked, given.distrusts, None, do.reset_register, (
+    _row(101, (A, on.ForceAsked), given.distrusts, (act.reset_register, None), (
         "the register says what can't be true", "write it anew, under a higher epoch",
         "R9: a person answers for it, with a reason")),
-    _row(79, A, on.ForceAsked, None, None, do.already, ("else", "say so", "this server is active")),
+    _row(79, (A, on.ForceAsked), None, (do.already, None), ("else", "say so", "this server is active")),
     # --- yielding: a switchover's first half -------------------------------------------------------------------------
-    _row(80, Y, on.Drained, None, None, do.end_in_order, (
+    _row(80, (Y, on.Drained), None, (act.end_in_order, None), (
         "always", "stop the engine", "everything decided is on both disks")),
-    _row(81, Y, on.ReignEnded, None, None, do.promise_next, (
+    _row(81, (Y, on.ReignEnded), None, (act.promise_next, None), (
         "always", "promise never to act below the next epoch", "then, and only then, our word is a proof of stop")),
-    _row(82, Y, on.Promised, given.is_leaving, E, do.hand_over, (
+    _row(82, (Y, on.Promised), given.is_leaving, (act.hand_over, E), (
         "leaving", "hand over the proof; end", "the other server claims at once")),
-    _row(83, Y, on.Promised, None, P, do.hand_over, (
+    _row(83, (Y, on.Promised), None, (act.hand_over, P), (
         "else", "hand over the proof; stand back for a while", "the other server claims at once; if it can't, we do")),
-    _row(84, Y, on.Ticked, given.takes_too_long, A, do.thaw, (
+    _row(84, (Y, on.Ticked), given.takes_too_long, (act.thaw, A), (
         "it takes too long", "go on", "callers wait; a switchover that does not come about costs nothing else")),
-    _row(85, Y, on.Ticked, None, None, do.nothing, ("else", "nothing", "the disks are at work")),
-    _row(86, Y, on.Unlinked, given.can_thaw, A, do.thaw_gone, (
+    _row(85, (Y, on.Ticked), None, (do.nothing, None), ("else", "nothing", "the disks are at work")),
+    _row(86, (Y, on.Unlinked), given.can_thaw, (act.thaw_gone, A), (
         "the engine still stands", "go on", "nobody is there to hand over to")),
-    _row(87, Y, on.Unlinked, None, None, do.note_gone, ("else", "finish", "its agent or the register decides")),
-    _row(88, Y, on.RegisterSaid, given.is_deposed, E, do.end_deposed, (
+    _row(87, (Y, on.Unlinked), None, (do.note_gone, None), ("else", "finish", "its agent or the register decides")),
+    _row(88, (Y, on.RegisterSaid), given.is_deposed, (act.end_deposed, E), (
         "a higher epoch, or another active", "stop at once", "one actor: the register has decided")),
-    _row(89, Y, on.RegisterSaid, None, None, do.note_reading, ("else", "note it", "the switchover goes on")),
-    _row(90, Y, on.Linked, None, None, do.note_hello, ("always", "note it", "the switchover goes on")),
-    _row(91, Y, on.BeaconHeard, None, None, do.note_beacon, ("always", "note it", "it lives")),
-    _row(92, Y, on.Echoed, None, None, do.extend_lease, ("always", "note it", "it lives")),
-    _row(93, Y, on.ActorFailed, None, E, do.end_failed, ("always", "stop at once", "a failed disk is final")),
-    _row(94, Y, on.SwitchoverAsked, None, None, do.already, ("always", "say so", "it is being done")),
-    _row(95, Y, on.ForceAsked, None, None, do.already, ("always", "say so", "first it is handed over")),
-    _row(96, Y, on.LeaveAsked, None, None, do.leave_after, ("always", "end after it", "the handing over comes first")),
-    _row(97, Y, on.Paused, None, None, do.doubt, ("always", "speak to nobody", "somebody else may have become active")),
-    _row(98, Y, on.PeerLeft, given.can_thaw, A, do.thaw_gone, (
+    _row(89, (Y, on.RegisterSaid), None, (do.note_reading, None), ("else", "note it", "the switchover goes on")),
+    _row(90, (Y, on.Linked), None, (do.note_hello, None), ("always", "note it", "the switchover goes on")),
+    _row(91, (Y, on.BeaconHeard), None, (do.note_beacon, None), ("always", "note it", "it lives")),
+    _row(92, (Y, on.Echoed), None, (do.extend_lease, None), ("always", "note it", "it lives")),
+    _row(93, (Y, on.ActorFailed), None, (act.end_failed, E), ("always", "stop at once", "a failed disk is final")),
+    _row(94, (Y, on.SwitchoverAsked), None, (do.already, None), ("always", "say so", "it is being done")),
+    _row(95, (Y, on.ForceAsked), None, (do.already, None), ("always", "say so", "first it is handed over")),
+    _row(96, (Y, on.LeaveAsked), None, (act.leave_after, None), (
+        "always", "end after it", "the handing over comes first")),
+    _row(97, (Y, on.Paused), None, (act.doubt, None), (
+        "always", "speak to nobody", "somebody else may have become active")),
+    _row(98, (Y, on.PeerLeft), given.can_thaw, (act.thaw_gone, A), (
         "the engine still stands", "go on", "nobody is there to hand over to")),
-    _row(99, Y, on.PeerLeft, None, None, do.excuse, ("else", "finish", "it will come back")),
+    _row(99, (Y, on.PeerLeft), None, (do.excuse, None), ("else", "finish", "it will come back")),
 )  # fmt: skip
 
 IGNORED: tuple[Ignored, ...] = (

@@ -83,7 +83,7 @@ def install(disk: Disk, seq: int, stamp: str) -> str | None:
     except Corrupt:
         disk.remove("transfer:remove", path)
         raise
-    aside = _set_aside(disk, stamp)
+    aside = set_aside(disk, stamp)
     size = disk.size("transfer:size", path)
     checkpoint.receive(disk, seq, _parts(disk, path, size))
     disk.remove("transfer:remove", path)
@@ -95,8 +95,11 @@ def _parts(disk: Disk, path: str, size: int) -> Iterator[bytes]:
         yield disk.read_part("transfer:read", path, offset, PIECE_BYTES)
 
 
-def _set_aside(disk: Disk, stamp: str) -> str | None:
-    """Snapshots first, then segments from the newest: what is left at any moment is a prefix, or is nothing."""
+def set_aside(disk: Disk, stamp: str) -> str | None:
+    """Move a closed database's files away; where to, None when there were none.
+
+    Segments from the newest, then snapshots: what is left at any moment is a prefix, or is nothing.
+    """
     folder, moved = f"{ASIDE}/replaced-{stamp}", False
     snapshots = [checkpoint.snapshot_path(one) for one in reversed(checkpoint.snapshots_of(disk))]
     names = disk.listing("transfer:listing", journal.FOLDER)
