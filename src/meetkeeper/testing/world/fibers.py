@@ -31,8 +31,12 @@ class Turn(Struct, frozen=True):
     width: int = 1
 
 
+class UntilMaySpeak(Struct, frozen=True):
+    """Until nobody else can have taken over: at once for a server by itself."""
+
+
 T = TypeVar("T")
-Fiber = Generator[Pause | UntilKept | Turn, None, T]
+Fiber = Generator[Pause | UntilKept | UntilMaySpeak | Turn, None, T]
 
 
 class Ask(Struct, frozen=True):

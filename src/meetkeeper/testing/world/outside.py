@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 from meetkeeper.core.effects import SendMail
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
@@ -23,6 +23,27 @@ class TimedOut(Exception):
     def __init__(self, error: Unavailable) -> None:
         super().__init__(error.message)
         self.error = error
+
+
+T = TypeVar("T")
+
+
+def once(arrive: Callable[[], T]) -> Callable[[], T]:
+    """A question that arrives once, whoever lets it: the answer, or the error, is the same ever after."""
+    came: list[tuple[T | None, Exception | None]] = []
+
+    def ask() -> T:
+        if not came:
+            try:
+                came.append((arrive(), None))
+            except (MeetkeeperError, FateUnknown, TimedOut) as trouble:
+                came.append((None, trouble))
+        answer, error = came[0]
+        if error is not None:
+            raise error
+        return cast(T, answer)
+
+    return ask
 
 
 class SimulatedBridge:

@@ -30,6 +30,7 @@ from meetkeeper.core.state import OutboxRow, State
 from meetkeeper.core.words import EffectKey
 from meetkeeper.engine import dispatch
 from meetkeeper.engine.node import Handled, Node, touched_effects
+from meetkeeper.engine.partner import Alone, Partner
 from meetkeeper.engine.poll import BACK_OFF_MAX_S
 from meetkeeper.ports.bridge import WantedVmr
 from meetkeeper.ports.calendar import CookieRefused
@@ -37,17 +38,35 @@ from meetkeeper.ports.mailer import FateUnknown
 from meetkeeper.store.database import Database
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.calendars import RoomSource
-from meetkeeper.testing.world.fibers import Answer, Fiber, Pause, Turn, UntilKept
-from meetkeeper.testing.world.outside import Outside, TimedOut
+from meetkeeper.testing.world.fibers import Answer, Fiber, Pause, Turn, UntilKept, UntilMaySpeak
+from meetkeeper.testing.world.outside import Outside, TimedOut, once
 
 TIME_OUT_S = 10.0
+EFFECTS_GRACE_S = 0.5
+"""As in `engine.loop`."""
 
 
 class Server:
-    """A process that acts. `alive` is False once it has crashed or dropped its role."""
+    """A process that acts, alone or for its pair. `alive` is False once it has crashed or dropped its role."""
 
-    def __init__(self, outside: Outside, database: Database) -> None:
+    def __init__(
+        self,
+        outside: Outside,
+        database: Database,
+        *,
+        partner: Partner | None = None,
+        epoch: int | None = None,
+        name: str = "simulated",
+    ) -> None:
+        """`partner` is the pair (none: a server by itself), `epoch` what the register gave (none: the next one)."""
         self.node = Node(database)
+        self.name = name
+        self.epoch = epoch
+        self.frozen = False
+        """It decides nothing more: a switchover has begun."""
+        self.stopping = False
+        self.kept_seq = database.kept.seq
+        """The newest frame that may be spoken of: on disk, and on the other server's where that is waited for."""
         self.alive = True
         self.ready = False
         """True once the reign is kept: only then does anybody listen."""
@@ -64,25 +83,26 @@ class Server:
         self._tick_number = 0
         self._under_way: dict[int, Callable[[], object]] = {}
         self._way_count = 0
+        self._partner: Partner = partner or Alone()
+        self._silent: list[Fiber[None]] = []
+        self._drained: Callable[[], None] | None = None
+        self._patient = True
+        self._stopped: Callable[[], None] | None = None
 
     @property
     def state(self) -> State:
         """As decided so far."""
         return self.node.state
 
-    @property
-    def kept_seq(self) -> int:
-        """The newest frame on disk."""
-        return self.node.database.kept.seq
-
     # --- life ------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Open a reign; act once it is kept."""
         database = self.node.database
-        epoch = database.promised + 1
+        epoch = database.promised + 1 if self.epoch is None else self.epoch
         database.open_reign(epoch)
-        self.handle(ReignStarted(epoch, "simulated", "0", "simulated"))
+        self.epoch = epoch
+        self.handle(ReignStarted(epoch, self.name, "0", "simulated"))
         self._when_kept(self.node.applied_seq, self._begin)
 
     def _begin(self) -> None:
@@ -93,6 +113,65 @@ class Server:
         for bridge in self.state.settings().bridges:
             self.spawn(self._follow_bridge(bridge.id))
         self._tick_in(0.0)
+
+    def raise_reign(self, epoch: int) -> None:
+        """Go on under a higher epoch."""
+        if self.alive and not self.stopping:
+            self.epoch = epoch
+            self.node.raise_reign(epoch, self.name, "0", "simulated", self._now_s())
+            self._wake()
+
+    def freeze(self, drained: Callable[[], None]) -> None:
+        """Decide nothing more, and call when everything decided is kept wherever it must be."""
+        self.frozen, self._drained, self._patient = True, drained, True
+
+        def lose_patience() -> None:
+            self._patient = False
+            self._look_drained()
+
+        self._outside.at(EFFECTS_GRACE_S, lose_patience)
+        self._look_drained()
+
+    def thaw(self) -> None:
+        """Go on."""
+        self.frozen, self._drained = False, None
+        self._pump()
+        self._tick_in(0.0)
+
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """End the reign in good order: calls are broken off, what is decided is kept; then call."""
+        self.stopping, self._stopped = True, stopped
+        self._look_stopped()
+
+    def look_again(self) -> None:
+        """The partner may have moved what can be spoken of."""
+        if not self.alive:
+            return
+        if self._silent and self._partner.may_speak():
+            silent, self._silent = self._silent, []
+            for fiber in silent:
+                self.spawn(fiber)
+        self._let_out()
+
+    def _look_drained(self) -> None:
+        busy = self._running and self._patient
+        if self._drained is None or busy or not self.alive or self.kept_seq < self.node.applied_seq:
+            return
+        drained, self._drained = self._drained, None
+        drained()
+
+    def _look_stopped(self) -> None:
+        if self._stopped is None or not self.alive or self.kept_seq < self.node.applied_seq:
+            return
+        stopped, self._stopped = self._stopped, None
+        self.die()
+        stopped()
+
+    def break_off(self) -> None:
+        """The process stands still: what is under way to a neighbour arrives all the same."""
+        for arrive in list(self._under_way.values()):
+            with suppress(MeetkeeperError, FateUnknown, TimedOut):
+                arrive()
 
     def die(self) -> None:
         """The process is gone. What was under way to a neighbour may arrive all the same."""
@@ -135,6 +214,9 @@ class Server:
 
     def submit(self, command: Command, tell: Callable[[Answer], None]) -> None:
         """Ask something; the answer comes once what it rests on is on disk."""
+        if self.frozen:
+            tell(Unavailable("switching", "Another server takes over now. Ask again at once."))
+            return
         self._asked_count += 1
         number = self._asked_count
         self._asked[number] = tell
@@ -162,31 +244,41 @@ class Server:
         if batch is None:
             return
         self._flushing = True
+        self._partner.sending(batch)
 
         def flushed() -> None:
             if not self.alive:
                 return
             self._flushing = False
             try:
-                position = self.node.database.flush(batch)
+                self.node.database.flush(batch)
             except MeetkeeperError as error:
                 self._fail(error)
                 return
-            self._on_kept(position.seq)
+            self._outside.happened(seen.Kept(self.node.database.kept))
+            self._let_out()
+            self._wake()
 
         self._outside.at(self._outside.flush_s(), flushed)
 
-    def _on_kept(self, seq: int) -> None:
+    def _let_out(self) -> None:
+        """Speak of what everybody holds who must."""
+        seq = min(self.node.database.kept.seq, self._partner.bound())
+        if seq <= self.kept_seq:
+            return
+        self.kept_seq = seq
         frames = self.node.kept_until(seq)
-        self._outside.happened(seen.Kept(self.node.database.kept))
         waiting = self._waiting
         while self.alive and waiting and waiting[0][0] <= seq:
             waiting.popleft()[1]()
         for frame in frames:
             self._offer(touched_effects(frame.plan))
-        self._wake()
-        self._pump()
-        self._tick_in(0.0)
+        self._look_drained()
+        self._look_stopped()
+        if self.alive and not self.stopping:
+            self._wake()
+            self._pump()
+            self._tick_in(0.0)
 
     def _when_kept(self, seq: int, then: Callable[[], None]) -> None:
         if seq <= self.kept_seq:
@@ -218,7 +310,7 @@ class Server:
         self._outside.at(delay_s, lambda: self._tick(number))
 
     def _tick(self, number: int) -> None:
-        if not self.alive or number != self._tick_number:
+        if not self.alive or number != self._tick_number or self.frozen or self.stopping:
             return
         handled = self.handle(Ticked())
         self._outside.happened(seen.Ticked(self.state, self._now_s()))
@@ -258,6 +350,10 @@ class Server:
                         queue.append(lambda: self.spawn(fiber))
                         return
                     self._inside[wait.of] = self._inside.get(wait.of, 0) + 1
+                case UntilMaySpeak():
+                    if not self._partner.may_speak():
+                        self._silent.append(fiber)
+                        return
 
     def _leave(self, of: str) -> None:
         queue = self._turns[of]
@@ -285,7 +381,7 @@ class Server:
 
     def _pump(self) -> None:
         now_s = self._now_s()
-        while self.alive and self._due and self._due[0][0] <= now_s:
+        while self.alive and not self.frozen and self._due and self._due[0][0] <= now_s:
             _, key = heappop(self._due)
             row = self.state.outbox.get(key)
             if row is None or key in self._running or row.status not in dispatch.TO_DO:
@@ -308,6 +404,7 @@ class Server:
         self._running.discard(key)
         if outcome is not None:
             self.handle(EffectReported(key, outcome))
+        self._look_drained()
 
     def _outcome(self, key: EffectKey, row: OutboxRow) -> Fiber[Outcome | None]:
         match row.effect:
@@ -335,8 +432,9 @@ class Server:
                 yield UntilKept(self.node.applied_seq)
             if wanted is None:
                 return dispatch.UNNEEDED
+            yield UntilMaySpeak()
             self._called(key, effect, wanted)
-            arrive = partial(bridge.ensure, wanted)
+            arrive = once(partial(bridge.ensure, wanted))
             yield from self._travel(bridge.one_way_s(), arrive)
             answer = arrive()
             yield Pause(bridge.one_way_s())
@@ -355,8 +453,9 @@ class Server:
             yield UntilKept(self.node.applied_seq)
             if is_needed(self.state, effect.alias, self._now_s()):
                 return Done("a meeting needs it again", idle=True)
+            yield UntilMaySpeak()
             self._called(key, effect, None)
-            arrive = partial(bridge.retire, effect.alias)
+            arrive = once(partial(bridge.retire, effect.alias))
             yield from self._travel(bridge.one_way_s(), arrive)
             arrive()
             yield Pause(bridge.one_way_s())
@@ -380,11 +479,12 @@ class Server:
             meeting, series = found
             handled = self.handle(EffectStarted(key))
             yield UntilKept(handled.seq)
+            yield UntilMaySpeak()
             if not dispatch.may_hand_over(self.state, key):
                 return None
             post = self._outside.post
             self._outside.happened(seen.HandedOver(key))
-            arrive = partial(post.take, key, effect, meeting, series)
+            arrive = once(partial(post.take, key, effect, meeting, series))
             yield from self._travel(post.one_way_s(), arrive)
             said = arrive()
             yield Pause(post.one_way_s())
@@ -405,9 +505,10 @@ class Server:
                 return found
             meeting, series = found
             uid = dispatch.uid_of(meeting, series)
+            yield UntilMaySpeak()
             self._outside.happened(seen.Wrote(key, effect.room))
             write = partial(source.write, meeting, series)
-            arrive = partial(source.remove, uid) if effect.remove else write
+            arrive = once(partial(source.remove, uid) if effect.remove else write)
             yield from self._travel(source.one_way_s(), arrive)
             arrive()
             yield Pause(source.one_way_s())
