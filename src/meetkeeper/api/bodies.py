@@ -120,3 +120,46 @@ class DiscardBody(_Body, frozen=True, kw_only=True):
 
     why: Annotated[str, Meta(min_length=3, max_length=1_000)]
     meeting: Annotated[str, Meta(max_length=64)] = ""
+
+
+Reason = Annotated[str, Meta(max_length=500, description="For the log and the register")]
+
+
+class SwitchoverBody(_Body, frozen=True, kw_only=True):
+    """The other server shall act."""
+
+    dry_run: bool = False
+    reason: Reason = ""
+
+
+class ProofBody(_Body, frozen=True, kw_only=True):
+    """A person's word that the other server has stopped: who made sure, when, how."""
+
+    stopped: Annotated[str, Meta(min_length=3, max_length=500)]
+
+
+class FailoverBody(_Body, frozen=True, kw_only=True):
+    """This server shall act: the other one has stopped, or what it alone holds may be lost."""
+
+    dry_run: bool = False
+    proof: ProofBody | None = None
+    accept_loss: Annotated[str, Meta(max_length=500, description="Why that is right")] = ""
+
+
+class MaintenanceBody(_Body, frozen=True, kw_only=True):
+    """A window in which no failover begins by itself; 0 minutes end it."""
+
+    minutes: Annotated[float, Meta(ge=0, le=1440)]
+    reason: Reason = ""
+
+
+class RegisterResetBody(_Body, frozen=True, kw_only=True):
+    """What the active server knows shall stand in the register."""
+
+    reason: Annotated[str, Meta(min_length=3, max_length=500)]
+
+
+class DrillBody(_Body, frozen=True, kw_only=True):
+    """A drill."""
+
+    reason: Reason = ""

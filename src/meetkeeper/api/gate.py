@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from meetkeeper.api.asides import NOTHING_ASIDE, AsideHooks
+from meetkeeper.api.pairviews import NO_PAIR, PairHooks
 from meetkeeper.core.commands import Command
 from meetkeeper.core.plan import Decision
 from meetkeeper.core.state import State
@@ -44,6 +45,7 @@ __all__ = [
     "MailPreview",
     "MailStatus",
     "Measured",
+    "PairHooks",
     "RoomStatus",
 ]
 
@@ -172,5 +174,7 @@ class Gate:
     """Peers whose X-Forwarded-For is believed when tries are counted per address."""
     aside: AsideHooks = NOTHING_ASIDE
     """Records of a history that lost."""
+    pair: PairHooks = NO_PAIR
+    """What may be asked of the pair."""
     measured: Sequence[Measured] = ()
     """Further collectors for /metrics: the engine's start lag, the store's flush times."""

@@ -28,6 +28,7 @@ TAGS = {
     "meetings": "Book, read, change, cancel",
     "rooms": "Rooms, agendas, free and busy",
     "server": "How the server stands and what it does",
+    "pair": "Two servers, one active: readiness, switchover, failover, maintenance, drills",
     "set aside": "Records of a history that lost, and what becomes of them",
     "tokens": "Who may ask",
     "configuration": "How the server is configured",

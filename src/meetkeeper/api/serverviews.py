@@ -9,6 +9,7 @@ from meetkeeper.api.gate import EngineStatus, HistoryRow
 from meetkeeper.api.risks import in_words, meeting_id_of
 from meetkeeper.api.standing import bridge_standing, mail_standing
 from meetkeeper.core.state import OutboxRow, TokenRow
+from meetkeeper.engine.status import PairStatus
 
 
 class _View(Struct, frozen=True, kw_only=True):
@@ -64,6 +65,8 @@ class ClusterView(_View, frozen=True, kw_only=True):
     mail: MailView
     outbox: dict[str, int]
     meetings: dict[str, int]
+    pair: PairStatus | None = None
+    """How the pair stands, as this server knows it; null for a server by itself."""
 
 
 class OutboxItem(_View, frozen=True, kw_only=True):
@@ -253,4 +256,5 @@ def cluster_view(
         ),
         outbox=outbox,
         meetings=meetings,
+        pair=status.pair,
     )

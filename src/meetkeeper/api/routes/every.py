@@ -2,7 +2,7 @@
 
 from litestar import Router
 
-from meetkeeper.api.routes import access, aside, events, meetings, rooms, server
+from meetkeeper.api.routes import access, aside, events, meetings, pair, rooms, server
 
 
 def under_api() -> list[Router]:
@@ -11,6 +11,7 @@ def under_api() -> list[Router]:
         meetings.router(),
         rooms.router(),
         server.router(),
+        pair.router(),
         aside.router(),
         events.router(),
         access.tokens(),
