@@ -152,7 +152,7 @@ class Reader:
             raise _garbage(f"a message of the unknown kind {number}")
         if not self._greeted and number not in _FIRST:
             raise _garbage(f"a {KINDS[number].__name__} before the hello")
-        longest = _longest(number) if self._greeted else HELLO_BYTES_MAX
+        longest = _longest(number)
         if not 1 <= length <= longest:
             raise _garbage(f"a {KINDS[number].__name__} of {length:,} bytes, where {longest:,} is the most")
 
