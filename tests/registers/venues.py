@@ -13,7 +13,7 @@ from meetkeeper.registers.standing import PATH, StandingRegister
 from meetkeeper.testing.fakes.register import FakePlace, FakeRegister
 from tests.registers import deputy
 
-DEADLINE_S = 1.0
+DEADLINE_S = 2.0
 
 
 class FakeVenue:

@@ -114,7 +114,9 @@ class Gateway:
         headers = {"content-type": "application/json"}
         if self._token:
             headers["authorization"] = self._token
-        timeout = httpx2.Timeout(None, connect=connect_s)
+        # Twice, for the connection and for TLS on it, within the share: what is cancelled from outside instead leaves
+        # its socket to the garbage collector.
+        timeout = httpx2.Timeout(None, connect=max(0.0, connect_s) * 0.45)
         try:
             async with self._http.stream(
                 "POST", endpoint + path, content=content, headers=headers, timeout=timeout
@@ -129,7 +131,7 @@ class Gateway:
             raise GatewayAway(str(error) or "no connection", done=False) from None
         except httpx2.InvalidURL as error:
             raise GatewayAway(str(error), done=False) from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, OSError) as error:  # an alert of TLS comes through as ssl.SSLError
             raise GatewayAway(str(error) or type(error).__name__, done=None) from None
 
 

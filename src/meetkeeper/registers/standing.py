@@ -198,6 +198,19 @@ class StandingRegister:
                 return False
             return True
 
+    def mirror(self, record: Record) -> bool:
+        """Where a third place decides: keep what it said, for the next start and for proofs. True when it is kept."""
+        with self._lock:
+            if isinstance(self._own, Found) and self._own.record.same_rights(record):
+                return True
+            if record.epoch < _epoch(self._own):
+                return False
+            try:
+                self._keep(record, self._next(record.epoch))
+            except MeetkeeperError:
+                return False
+            return True
+
     # --- deciding and keeping ------------------------------------------------------------------------------------
 
     def _decide(self, expected: int, record: Record) -> Outcome | NeedsGrant | _Ours:
