@@ -244,6 +244,8 @@ class Pairing:
             self._feed()
         if not acts and acted:
             self.outflow.stop()
+        if before.record != after.record:
+            self._beacon_at_s = 0.0
         if acts or acted:
             self._hands.look_again()
 

@@ -25,8 +25,8 @@ def _look_is_due(view: View, now_s: float, every_s: float) -> bool:
 
 
 def wants_to_look(view: View, _: Event, now_s: float) -> bool:
-    """A passive server has a reason to claim, or does not know yet what stands."""
-    unread = view.read_s == LONG_AGO_S or bool(view.trouble)
+    """A passive server has a reason to claim, or does not know what stands: what it was told may be old."""
+    unread = view.read_s == LONG_AGO_S or bool(view.trouble) or not view.linked
     wants = unread or claim_reason(view, now_s) is not None
     return _look_is_due(view, now_s, view.timing.read_again_s if wants else view.timing.look_s)
 

@@ -291,11 +291,10 @@ def note_gone(view: View, _: Event, now_s: float) -> Moved:
 def lost_active(view: View, event: Event, now_s: float) -> Moved:
     """The one we follow, or might, is gone: who knows whether it has stopped?"""
     after, _ = note_gone(view, event, now_s)
-    return ask_proof(after, event, now_s) if _concerns(after) else (after, [])
-
-
-def _concerns(view: View) -> bool:
-    return view.record is not None and view.me in view.record.in_sync and view.record.active == view.peer
+    if view.record is not None and view.record.active == view.peer:
+        after, _ = ask_proof(after, event, now_s)
+        return replace(after, asked_s=now_s), [on.AskProof(view.record.epoch), on.ReadRegister()]
+    return replace(after, asked_s=now_s), [on.ReadRegister()]
 
 
 def lost_passive(view: View, event: Event, now_s: float) -> Moved:

@@ -60,7 +60,7 @@ def _row(
 ROWS: tuple[Row, ...] = (
     # --- passive: follows, and waits for the moment ------------------------------------------------------------------
     _row(10, (P, on.Ticked), given.wants_to_look, (do.look, None), (
-        "something would be claimed, or nobody knows who is active", "read the register",
+        "something would be claimed, or the other server is not there to tell", "read the register",
         "a claim rests on what the register says now, never on what it said")),
     _row(11, (P, on.Ticked), given.wants_proof, (do.ask_proof, None), (
         "the active is gone and nobody has proved that it stopped", "ask its agent, then fence it",
@@ -78,7 +78,8 @@ ROWS: tuple[Row, ...] = (
     _row(16, (P, on.RegisterSaid), None, (do.note_reading, None), ("else", "remember it", "others may have acted")),
     _row(17, (P, on.Linked), None, (do.note_hello, None), ("always", "note it", "the other server is there")),
     _row(18, (P, on.Unlinked), None, (do.lost_active, None), (
-        "always", "ask for a proof of stop", "a process that died leaves an agent who knows")),
+        "always", "ask for a proof of stop; read the register",
+        "a process that died leaves an agent who knows; what we were told may be old")),
     _row(19, (P, on.BeaconHeard), None, (do.note_beacon, None), (
         "always", "the active lives: wait anew", "G counts from when it was heard")),
     _row(20, (P, on.Echoed), None, (do.note_echo, None), (

@@ -178,6 +178,12 @@ class Facts(Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     url: str = ""
     """Where people and programs reach it."""
+    maintenance_left_s: float = 0.0
+    """For so long it lets no failover begin by itself. Policy, not safety: both servers follow the newer word."""
+    maintenance_set_s: float = 0.0
+    """When a person said so, by the wall clock of the server that was told: the newer word counts."""
+    maintenance_why: str = ""
+    maintenance_by: str = ""
 
 
 class Hello(Struct, frozen=True, kw_only=True):
