@@ -449,6 +449,7 @@ class Engine:
 
     def _on_kept(self, seq: int) -> None:
         self._disk_seq = max(self._disk_seq, seq)
+        self._partner.kept()
         self._let_out()
 
     def _let_out(self) -> None:

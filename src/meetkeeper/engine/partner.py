@@ -16,6 +16,10 @@ class Partner(Protocol):
         """
         ...
 
+    def kept(self) -> None:
+        """More is on this server's disk."""
+        ...
+
     def bound(self) -> int:
         """Frames up to this seq may be spoken of, as far as the other server is concerned (R1)."""
         ...
@@ -30,6 +34,9 @@ class Alone:
 
     def sending(self, batch: Batch) -> None:
         """Nobody to send to."""
+
+    def kept(self) -> None:
+        """Nobody to tell."""
 
     def bound(self) -> int:
         """No bound."""
