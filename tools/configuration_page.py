@@ -24,6 +24,10 @@ PARTS = (
     "MailConfig",
     "AccessConfig",
     "Operator",
+    "PairConfig",
+    "MailHook",
+    "WebHook",
+    "ScriptHook",
     "Secret",
 )
 WHERE = {
@@ -41,6 +45,10 @@ WHERE = {
     "MailConfig": "mail",
     "AccessConfig": "access",
     "Operator": "access.operators[]",
+    "PairConfig": "pair",
+    "MailHook": 'pair.hooks[], kind "mail"',
+    "WebHook": 'pair.hooks[], kind "webhook"',
+    "ScriptHook": 'pair.hooks[], kind "script"',
     "Secret": "a secret, wherever one is asked for",
 }
 

@@ -19,7 +19,7 @@ def masked(body: bytes) -> bytes:
 def unmasked(sent: bytes, present: bytes) -> bytes:
     """What was sent, with stars replaced by the secrets that stand in the same place now.
 
-    Lists are matched by `id` or `name`. A text without stars comes back as it is, so that what is wrong with it is said
+    Lists are matched by `id`, `name` or `url`. A text without stars comes back as it is, so that what is wrong with it is said
     with its own lines. Raises `TheirMistake` for stars where there is no secret to keep, or for something that is no
     JSON object.
     """
@@ -82,7 +82,7 @@ def _unmask(value: object, present: object, path: str) -> object:
 
 def _name(value: object) -> object:
     if isinstance(value, dict):
-        return str(value.get("id", value.get("name", "")))
+        return str(value.get("id", value.get("name", value.get("url", ""))))
     return str(value)
 
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from meetkeeper.app.home import Home, pretty, write_private
 from meetkeeper.app.jsonplace import line_and_column, locate, steps
-from meetkeeper.core.configuration import CaldavCalendar, Config, IcsCalendar, JanusBridge, Secret
+from meetkeeper.core.configuration import CaldavCalendar, Config, IcsCalendar, JanusBridge, Secret, WebHook
 from meetkeeper.core.errors import TheirMistake
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -119,6 +119,9 @@ def secrets_of(config: Config) -> Iterator[tuple[str, Secret]]:
                 yield f"bridges[{number}].client_secret", bridge.client_secret
     if config.mail.password is not None:
         yield "mail.password", config.mail.password
+    for number, hook in enumerate(config.pair.hooks):
+        if isinstance(hook, WebHook) and hook.token is not None:
+            yield f"pair.hooks[{number}].token", hook.token
 
 
 def reveal(secret: Secret) -> str:

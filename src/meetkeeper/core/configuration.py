@@ -180,6 +180,34 @@ class AccessConfig(_Part, frozen=True, kw_only=True):
     join_attempts_per_minute: Annotated[int, Meta(ge=1, le=10_000)] = 10
 
 
+class MailHook(_Part, frozen=True, kw_only=True, tag_field="kind", tag="mail"):
+    """Tell these people by the configured mail server."""
+
+    to: Annotated[tuple[str, ...], Meta(min_length=1, max_length=20)]
+
+
+class WebHook(_Part, frozen=True, kw_only=True, tag_field="kind", tag="webhook"):
+    """POST a JSON object to this address."""
+
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+    token: Secret | None = None
+    """Sent as `Authorization: Bearer …`."""
+    timeout_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
+
+
+class ScriptHook(_Part, frozen=True, kw_only=True, tag_field="kind", tag="script"):
+    """Run a program of each server's own folder `HOME/local/hooks`; what happened is in its environment.
+
+    Only the name is configured here: nobody gets a program onto a server by deploying a configuration.
+    """
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    timeout_s: Annotated[float, Meta(gt=0, le=600)] = 30.0
+
+
+Hook = MailHook | WebHook | ScriptHook
+
+
 class PairConfig(_Part, frozen=True, kw_only=True):
     """The pair's policy: what an acknowledgement promises, how patient a failover is. Safety's seconds are fixed."""
 
@@ -195,6 +223,10 @@ class PairConfig(_Part, frozen=True, kw_only=True):
     """With `wait`: an announced stop is not taken for a failure for so long."""
     drill_quiet_s: Annotated[float, Meta(ge=0, le=86400)] = 900.0
     """A drill needs so long without a meeting starting."""
+    hooks: Annotated[tuple[Hook, ...], Meta(max_length=20)] = ()
+    """Who is told of every change of role and every alarm, by the server that notices."""
+    alarm_again_s: Annotated[float, Meta(ge=10, le=86400)] = 1800.0
+    """The same alarm is told again after so long at the earliest, however often it comes and goes."""
 
 
 class Config(_Part, frozen=True, kw_only=True):
