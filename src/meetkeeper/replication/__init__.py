@@ -1,4 +1,4 @@
-"""The line between two servers: mutual TLS, frames of the wire, certificates, sealed proofs.
+"""The line between two servers: mutual TLS, messages of the wire, certificates, sealed proofs.
 
-Public: link.TlsLink, authority (certificates), seals (proofs).
+Public: link.TlsLink, trust (TLS contexts that follow their files), authority (certificates), seals (proofs).
 """
