@@ -1,5 +1,6 @@
 """What a server of a pair is made of, by its node.json: line, register, agent's prover, database, engine."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import structlog
 import meetkeeper
 from meetkeeper.agent.client import AgentProver
 from meetkeeper.agent.fence import FenceProver
-from meetkeeper.agent.words import Certificates, agent_address, host_and_port
+from meetkeeper.agent.words import NO_PROOF_GIVEN, Certificates, agent_address, host_and_port
 from meetkeeper.app.home import EtcdRegisterNode, FileRegisterNode, Home, PairNode
 from meetkeeper.app.wiring import build_neighbours
 from meetkeeper.core.configuration import PairConfig
@@ -53,7 +54,10 @@ class PairParts:
         self.verdict: Callable[[], tuple[str, tuple[str, ...]]] = _unknown
         self._open_database = open_database
         self._tzdata = tzdata
-        standing = StandingRegister(self.disk, self._grant, me=name, founds=not node.joins)
+        self._consents = os.environ.get(NO_PROOF_GIVEN) == "1"
+        standing = StandingRegister(
+            self.disk, self._grant, me=name, founds=not node.joins, consents=self._consents
+        )
         self.memory: Memory = standing
         self._standing = standing
         self.register: Register = _register(node, name) or standing
@@ -84,6 +88,7 @@ class PairParts:
             timing=timing_of(policy),
             arbitrates=self.register.arbitrates,
             founds=not node.joins,
+            consents=self._consents,
             record=reading.record if isinstance(reading, Found) else None,
             version=reading.version if isinstance(reading, Found) and not self.register.arbitrates else 0,
         )

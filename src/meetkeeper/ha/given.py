@@ -165,7 +165,7 @@ def wants_proof(view: View, _: Event, now_s: float) -> bool:
     if view.linked or record is None or record.active == view.me or view.me not in record.in_sync:
         return False
     known = view.proof is not None and view.proof.epoch >= record.epoch
-    return not known and now_s >= view.proof_asked_s + view.timing.read_again_s
+    return not known and now_s >= view.proof_asked_s + view.timing.prove_again_s
 
 
 def gives_way(view: View, _: Event, now_s: float) -> bool:

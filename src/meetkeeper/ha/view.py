@@ -199,9 +199,9 @@ def is_behind(view: View) -> bool:
 
 def _holds_all(view: View, proof: Proof) -> bool:
     """A proof names how far the stopped journal went. Where acknowledgements wait for both disks, R says enough."""
-    if proof.accept_loss or proof.position is None or view.mode is not Mode.ASYNC or view.arbitrates:
+    if proof.accept_loss or view.mode is not Mode.ASYNC or view.arbitrates:
         return True
-    return view.position.seq >= proof.position.seq
+    return proof.position is not None and view.position.seq >= proof.position.seq
 
 
 def possible_loss(view: View, released_seq: int) -> int:

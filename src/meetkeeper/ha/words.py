@@ -332,6 +332,8 @@ class Timing(Struct, frozen=True, kw_only=True):
     margin_s: float = 0.2
     read_again_s: float = 1.0
     """How often the register is read while something waits for it."""
+    prove_again_s: float = 0.3
+    """How often the other host's agent is asked for a proof of stop."""
     solo_look_s: float = 3.0
     """How often an active that is alone looks whether somebody was put in its place."""
     look_s: float = 15.0

@@ -53,14 +53,24 @@ class StandingRegister:
     place = "No third place: the two servers keep what stands themselves"
 
     def __init__(
-        self, disk: Disk, grant: Grant, *, me: str, founds: bool = False, deadline_s: float = 2.0
+        self,
+        disk: Disk,
+        grant: Grant,
+        *,
+        me: str,
+        founds: bool = False,
+        consents: bool = False,
+        deadline_s: float = 2.0,
     ) -> None:
         """Reads the file. `founds`: may found a pair by itself where nothing stands. `deadline_s` is for the grant.
+
+        `consents`: this host's agent vouches that nobody was given a proof against us since our last reign: it may be
+        taken up again once, without the other server.
 
         Raises `Corrupt` when the file is damaged, and what `trouble.meaning` makes of one that can't be read.
         """
         self._disk, self._grant, self._me, self._founds = disk, grant, me, founds
-        self._deadline_s = deadline_s
+        self._deadline_s, self._consents = deadline_s, consents
         self._lock = threading.RLock()
         self._own = _load(disk)
         self._proof: Proof | None = None
@@ -229,7 +239,9 @@ class StandingRegister:
             if record.epoch <= _epoch(own):
                 return Lost(own)
             founding = isinstance(own, Empty) and self._founds and record.in_sync == (self._me,)
-            if founding or self._has_stopped(record.epoch):
+            resumes = self._consents and isinstance(own, Found) and own.record.active == self._me
+            if founding or resumes or self._has_stopped(record.epoch):
+                self._consents = False
                 return _Ours(self._next(record.epoch))
             self._asked = NeedsGrant(expected, record)
             return self._asked
