@@ -28,7 +28,8 @@ settle_option = click.option(
     "settle_s",
     type=click.FloatRange(min=0.0),
     default=None,
-    help="Seconds to watch the files for.",
+    envvar="MEETKEEPER_SETTLE_S",
+    help="Seconds to watch the files for; default: 3.",
 )
 leftovers_option = click.option(
     "--remove-leftovers", is_flag=True, help="Remove half-written files that a stopped file tool left."

@@ -32,6 +32,7 @@ from meetkeeper.core.plan import Plan
 from meetkeeper.host.clock import RealClock
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.ops.aside import Aside
+from meetkeeper.ops.intruder import LOOK_S, Intruder
 from meetkeeper.ops.standing import check_may_act
 from meetkeeper.store.database import Database
 from meetkeeper.web.routes import routes
@@ -134,6 +135,8 @@ class Server:
                 await _either(acts, self.stop_event)
                 if not self.stop_event.is_set():
                     tasks.create_task(self.hooks.watch(self.stop_event), name="config")
+                    if node.pair is None and Intruder.is_needed(self.home.path):
+                        tasks.create_task(self._watch_files(), name="files")
                     tls = self._tls if node.tls_certificate else None
                     await serve_http(
                         build(self.gate, routes), sock, tls=tls, ready=partial(self._ready, sock, ready)
@@ -142,6 +145,18 @@ class Server:
         finally:
             sock.close()
             self.database.close()
+
+    async def _watch_files(self) -> None:
+        """In `files` mode: end when somebody else writes into databases/. Raises `Refused`."""
+        intruder = Intruder(self.home.path)
+        while not self.stop_event.is_set():
+            try:
+                async with asyncio.timeout(LOOK_S):
+                    await self.stop_event.wait()
+            except TimeoutError:
+                what = await asyncio.to_thread(intruder.look)
+                if what:
+                    raise intruder.end(what, self._clock.now_s()) from None
 
     def stop(self) -> None:
         """Begin to stop in good order."""
