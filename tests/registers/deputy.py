@@ -1,9 +1,11 @@
 """A worker of the file register that does as a test says: `fileworker` with orders, files in a folder of the test.
 
 `die`: the next change is made, and the process dies before it says so. `hold`: the next change gets stuck in its last
-step, in a process that survives this one, until `go` is there; when it is through, it writes `done`.
+step, in a process that survives this one, until `go` is there; when it is through, it writes `done`. As long as
+`linkless` is there the share knows no links, as long as `blind` is there its listing lags two numbers behind.
 """
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from meetkeeper.registers import fileworker
 
 GIVE_UP_S = 60.0
+LINK, LISTDIR = os.link, os.listdir
 
 
 def program(orders: Path) -> Path:
@@ -30,6 +33,8 @@ def program(orders: Path) -> Path:
 def main(orders: Path, folder: str) -> None:
     """As `fileworker.main`, with the orders looked at before each change."""
     for line in sys.stdin.buffer:
+        os.link = _no_link if (orders / "linkless").exists() else LINK  # type: ignore[assignment]
+        os.listdir = _old_listing if (orders / "blind").exists() else LISTDIR  # type: ignore[assignment]
         question = json.loads(line)
         changes = question["do"] == "change"
         if changes and _taken(orders / "hold"):
@@ -39,6 +44,14 @@ def main(orders: Path, folder: str) -> None:
             os._exit(1)
         sys.stdout.buffer.write(json.dumps(answer).encode() + b"\n")
         sys.stdout.buffer.flush()
+
+
+def _no_link(made: str, target: str) -> None:
+    raise PermissionError(errno.EPERM, "no links here", target)
+
+
+def _old_listing(folder: str) -> list[str]:
+    return sorted(LISTDIR(folder))[:-2]
 
 
 def _taken(order: Path) -> bool:
@@ -57,7 +70,6 @@ def _hold(orders: Path, folder: str, question: dict[str, str | int]) -> None:
     os.setsid()
     os.close(0)
     os.close(1)
-    link = os.link
 
     def stuck(made: str, target: str) -> None:
         until = time.monotonic() + GIVE_UP_S
@@ -65,7 +77,7 @@ def _hold(orders: Path, folder: str, question: dict[str, str | int]) -> None:
             if time.monotonic() > until:
                 os._exit(1)
             time.sleep(0.005)
-        link(made, target)
+        LINK(made, target)
 
     os.link = stuck  # type: ignore[assignment]
     # Under a name that the next change does not clear away: the step is with the share already.

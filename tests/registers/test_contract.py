@@ -29,6 +29,17 @@ class TestFileRegister(ThirdPlaceContract, WrittenContract):
         await venue.close()
 
 
+class TestFileRegisterWithoutLinks(RegisterContract, WrittenContract):
+    """A share that knows no links keeps the contract as well, but for changes that come late."""
+
+    @pytest.fixture
+    async def venue(self, tmp_path: Path) -> AsyncIterator[FolderVenue]:
+        """An empty folder."""
+        venue = FolderVenue(tmp_path, linkless=True)
+        yield venue
+        await venue.close()
+
+
 class TestStandingRegister(RegisterContract):
     """Two servers without a third place keep the contract."""
 

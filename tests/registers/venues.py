@@ -65,13 +65,16 @@ class FolderVenue:
 
     deadline_s = DEADLINE_S
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, linkless: bool = False) -> None:
         self.folder, self.orders = root / "share", root / "orders"
         self.folder.mkdir()
         self.orders.mkdir()
+        if linkless:
+            (self.orders / "linkless").write_text("")
         self._made: list[FileRegister] = []
-        self.one: Register = self.register("one", deputy.program(self.orders))
-        self.two: Register = self.register("two")
+        self.program = deputy.program(self.orders)
+        self.one: Register = self.register("one", self.program)
+        self.two: Register = self.register("two", self.program if linkless else None)
         self._hidden = b""
 
     def register(self, me: str, program: Path | None = None) -> FileRegister:
