@@ -1,5 +1,6 @@
 """Failback by files: seven steps, each checked; killed at any act and said again it ends the same."""
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +8,14 @@ from pathlib import Path
 import pytest
 
 from meetkeeper.app.home import Home
-from meetkeeper.core.errors import Corrupt, Refused
+from meetkeeper.core.errors import Corrupt, Refused, Unavailable
 from meetkeeper.ha.words import Position
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.ops import copies, failback, files, histories, standing
+from meetkeeper.ops.durable import Hands
 from meetkeeper.ops.failback import Failback, Route
 from meetkeeper.ops.files import Wanted
+from meetkeeper.ops.means import Means
 from meetkeeper.ops.standing import Stance
 from meetkeeper.store.database import Database
 from tests.files.homes import Reign, active, booking, copy, meetings_of, standby
@@ -247,6 +250,20 @@ def test_a_source_that_changes_meanwhile_is_refused(pair: Pair, monkeypatch: pyt
     with pytest.raises(Refused, match="changed while it was watched"):
         pair.go()
     monkeypatch.undo()
+    assert pair.go().swapped
+
+
+def test_a_full_disk_is_said_and_the_next_try_goes_on(pair: Pair) -> None:
+    """No room for the side folder: a sentence, the old copy as it was, and the same command goes on later."""
+    before = everything(pair.a.path / "databases")
+
+    def full(label: str) -> None:
+        if label.endswith(".log"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(Unavailable, match="the disk is full"):
+        failback.fail_back(pair.route(), by_word, silence, Means(hands=Hands(full), settle_s=0.0))
+    assert everything(pair.a.path / "databases") == before
     assert pair.go().swapped
 
 

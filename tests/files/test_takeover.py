@@ -259,6 +259,12 @@ def test_a_stopped_server_proves_it_and_stands_still(pair: tuple[Home, Home, Pos
     assert done.position == position
 
 
+def test_a_home_that_never_acted_proves_nothing(tmp_path: Path) -> None:
+    """There is no stop to prove where nothing ran."""
+    with pytest.raises(Refused, match="never acted"):
+        files.stop_proof(active(tmp_path).path, "a", "", means())
+
+
 def test_a_running_server_proves_nothing(pair: tuple[Home, Home, Position]) -> None:
     """While somebody holds the lock there is no stop to prove, and nothing to take over."""
     one, other, _ = pair

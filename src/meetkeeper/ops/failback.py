@@ -33,6 +33,7 @@ from meetkeeper.ops.means import Done, Means, check_stopped, file_stamp, moment,
 from meetkeeper.ops.standing import Stance, Standing
 from meetkeeper.store import checkpoint, journal, promises, recovery
 from meetkeeper.store.recovery import Tail
+from meetkeeper.store.trouble import translated
 
 FAILBACK = "local/failback.json"
 REPLACED = "local/replaced"
@@ -102,8 +103,14 @@ class Route(Struct, frozen=True, kw_only=True):
 def fail_back(route: Route, confirm: Confirm, answers: Answers, means: Means) -> Failback:
     """Go as far as it goes: after step 5 the service must be started, after that this is said again.
 
-    Raises `Refused` or `Corrupt` with what to do; until the swap nothing of the old copy has been changed.
+    Raises `Refused` or `Corrupt` with what to do, `Unavailable` for a disk that fails; until the swap nothing of the
+    old copy has been changed.
     """
+    with translated(RealDisk(route.home), "failing back", INCOMING):
+        return _fail_back(route, confirm, answers, means)
+
+
+def _fail_back(route: Route, confirm: Confirm, answers: Answers, means: Means) -> Failback:
     failback = _begun(route, means)
     if not failback.swapped:
         failback = _until_swapped(route, failback, confirm, means)

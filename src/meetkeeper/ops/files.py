@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from meetkeeper.core.errors import Refused
-from meetkeeper.ha.words import Position, Proof, Witness
+from meetkeeper.ha.words import ORIGIN, Position, Proof, Witness
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.ops import copies, histories, standing
 from meetkeeper.ops.durable import Hands, read_record
@@ -26,10 +26,12 @@ from meetkeeper.ops.means import Done, Means, check_stopped, file_stamp, moment,
 from meetkeeper.ops.standing import Stance, Standing
 from meetkeeper.store import promises, recovery
 from meetkeeper.store.database import Database
+from meetkeeper.store.trouble import translated
 
 TAKEOVER = "local/takeover.json"
 STOP_PROOF = "local/stop-proof.json"
 EARLIER = "local/earlier"
+LOCAL = "local"
 STATEMENT_CHARS_MIN = 20
 STEPS = ("statement", "copy", "rest", "loss", "mended", "promise", "acting")
 
@@ -72,6 +74,11 @@ def stop_proof(home: Path, server: str, standby_of: str, means: Means) -> StopPr
 
     Raises `Refused`: `files.running` while a server runs here, `files.standby` for a home that never acted.
     """
+    with translated(RealDisk(home), "writing the proof of stop", LOCAL):
+        return _stop_proof(home, server, standby_of, means)
+
+
+def _stop_proof(home: Path, server: str, standby_of: str, means: Means) -> StopProof:
     check_stopped(home, "Stop it first, and keep the machine from starting it again.")
     stands = standing.read(home, standby_of)
     given = read_record(home / STOP_PROOF, StopProof)
@@ -86,6 +93,10 @@ def stop_proof(home: Path, server: str, standby_of: str, means: Means) -> StopPr
         standing.check_may_act(home, standby_of)
     database = Database.open(RealDisk(home))
     try:
+        if database.position == ORIGIN:
+            raise Refused(
+                "files.empty", f"{home} has never acted: there is no stop to prove. Name the right home."
+            )
         database.promise(database.position.epoch)
         proof = StopProof(server, database.state.lineage, database.position, means.now_s(), means.by)
         means.hands.write_record(home / STOP_PROOF, proof)
@@ -116,8 +127,13 @@ def archive(home: Path, name: str, at_s: float, hands: Hands) -> None:
 def take_over(home: Path, standby_of: str, wanted: Wanted, means: Means) -> Takeover:
     """Take the copied files over; afterwards `meetkeeper run` may act here. Interrupted anywhere, run it again.
 
-    Raises `Refused` or `Corrupt` with what to do; nothing has been changed then.
+    Raises `Refused` or `Corrupt` with what to do, nothing has been changed then; `Unavailable` for a disk that fails.
     """
+    with translated(RealDisk(home), "taking the files over", LOCAL):
+        return _take_over(home, standby_of, wanted, means)
+
+
+def _take_over(home: Path, standby_of: str, wanted: Wanted, means: Means) -> Takeover:
     begun = _begun(home)
     stands = standing.read(home, standby_of)
     if stands.stance is Stance.ACTING:
