@@ -229,6 +229,16 @@ class Server:
             answer, seq = handled.decision.answer, handled.seq
         self._when_kept(seq, lambda: self._answer(number, command, answer, seq))
 
+    def read(self, tell: Callable[[], None]) -> None:
+        """Tell when everything decided so far may be spoken of, and a reader may be answered."""
+
+        def reading() -> Fiber[None]:
+            yield UntilKept(self.node.applied_seq)
+            yield UntilMaySpeak()
+            tell()
+
+        self.spawn(reading())
+
     def _answer(self, number: int, command: Command, answer: Answer, seq: int) -> None:
         tell = self._asked.pop(number, None)
         if tell is not None:
