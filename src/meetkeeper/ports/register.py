@@ -1,7 +1,8 @@
 """The small record at a third place that decides who may be active: read it, or change it if nobody else has.
 
 An implementation answers within its own deadline (a hanging share is its problem), never raises for a register that is
-away, and never retries a change by itself: whoever gets `Unknown` reads again.
+away, and never retries a change by itself: whoever gets `Unknown` reads again. That read is final: where it finds what
+the change was to replace, it has made sure that the change can't arrive any more, and the version has moved on.
 """
 
 from typing import Protocol
