@@ -19,10 +19,8 @@ REIGNS = Bounds(writes=2, epochs=3, crashes=0, in_flight=2)
     ids=["at-once", "any-order", "reigns"],
 )
 def test_the_rules_lose_nothing(bounds: Bounds, states: int) -> None:
-    """In no reachable state is something acknowledged missing where a server may be promoted, nor do two acknowledge.
-
-    The number of states is exact: whoever changes a rule sees that the search has changed, and sets it anew.
-    """
+    """Where a server may be promoted nothing acknowledged is missing, in no state and not one state fewer."""
+    # The number is exact: whoever changes a rule sees that the search has changed, and sets it anew.
     found = search(bounds)
     assert not found.wrong, "\n".join((found.wrong, *found.way))
     assert found.states == states
