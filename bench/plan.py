@@ -5,19 +5,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from bench import meetkeeper_side
+from bench import meetkeeper_side, replicated
 from bench.figures import Contender, Reader, Restarter
 from bench.peers import (
     file_per_meeting,
     postgresql,
+    postgresql_sync,
     radicale,
     raw_append,
     redis,
+    redis_wait,
     sqlite,
     starlette_postgresql,
 )
 
-SECTIONS: Final = ("commit", "http", "reads", "restart", "resync", "start")
+SECTIONS: Final = ("commit", "replicated", "http", "reads", "restart", "resync", "start")
 OURS: Final = "meetkeeper"
 FIRST_CLIENTS: Final = 64
 """The number of clients the ratios are taken at."""
@@ -65,6 +67,11 @@ COMMIT: Final[Mapping[str, Callable[[], Contender]]] = {
     "sqlite_group": sqlite.GroupCommit,
     "postgresql": postgresql.Commit,
     "file_per_meeting": file_per_meeting.FilePerMeeting,
+}
+REPLICATED: Final[Mapping[str, Callable[[], Contender]]] = {
+    OURS: replicated.Replicated,
+    "redis_wait": redis_wait.Commit,
+    "postgresql_sync": postgresql_sync.Replicated,
 }
 HTTP: Final[Mapping[str, Callable[[], Contender]]] = {
     OURS: lambda: meetkeeper_side.OverHttp(with_vmr=True),

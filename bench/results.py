@@ -103,6 +103,10 @@ def _commit(contender: str) -> Of:
     return _per_second("commit", contender, 64)
 
 
+def _replicated(contender: str) -> Of:
+    return _per_second("replicated", contender, 64)
+
+
 def _http(contender: str) -> Of:
     return _per_second("http", contender, 64)
 
@@ -117,6 +121,8 @@ RATIOS: Final[Mapping[str, tuple[Of, Of]]] = {
         _p99_ms("commit", "redis_aof_always", 64),
         _p99_ms("commit", "meetkeeper", 64),
     ),
+    "replicated64_vs_redis_wait": (_replicated("meetkeeper"), _replicated("redis_wait")),
+    "replicated64_vs_postgresql_sync": (_replicated("meetkeeper"), _replicated("postgresql_sync")),
     "http64_vs_starlette_postgresql": (_http("meetkeeper"), _http("starlette_postgresql")),
     "http64_vs_radicale_put": (_http("meetkeeper"), _http("radicale_put")),
     "agenda_vs_sqlite_typed": (_per_second("agenda", "meetkeeper"), _per_second("agenda", "sqlite")),

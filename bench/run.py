@@ -68,6 +68,7 @@ class Run:
         """Measure these sections, in the order of `plan.SECTIONS`."""
         steps: Mapping[str, Callable[[], None]] = {
             "commit": self._commit,
+            "replicated": self._replicated,
             "http": self._http,
             "reads": self._reads,
             "restart": self._restart,
@@ -85,6 +86,9 @@ class Run:
 
     def _commit(self) -> None:
         self._load("commit", plan.COMMIT, self.plan.clients, self.plan.commit_s)
+
+    def _replicated(self) -> None:
+        self._load("replicated", plan.REPLICATED, (1, plan.FIRST_CLIENTS), self.plan.commit_s)
 
     def _http(self) -> None:
         self._load("http", plan.HTTP, (plan.FIRST_CLIENTS,), self.plan.http_s)
