@@ -173,6 +173,11 @@ class Server:
         except FileNotFoundError:
             return None
 
+    def in_sync(self) -> tuple[str, ...]:
+        """Who is in sync, as this server last knew it."""
+        record = self.record()
+        return () if record is None else record.in_sync
+
     def node(self) -> NodeConfig:
         """Its node.json."""
         return self.home.node()
@@ -472,7 +477,9 @@ class Client:
                     self.told.append(told)
                 return told
             time.sleep(min(wait_s, max(0.0, left_s)))
-        raise NotTold(f"booking {number} was not acknowledged in {within_s} s\n{self._pair.tails()}")
+        raise NotTold(
+            f"booking {number} was not acknowledged in {within_s} s ({self.refusals})\n{self._pair.tails()}"
+        )
 
     def _try(
         self,
@@ -518,7 +525,7 @@ class Client:
     def meetings(self) -> list[dict[str, Any]]:
         """Everything booked that the active shows."""
         found: list[dict[str, Any]] = []
-        path = "/api/v1/meetings?limit=500&start=2090-01-01T00:00:00Z&end=2099-01-01T00:00:00Z"
+        path = "/api/v1/meetings?limit=500&from=2090-01-01T00:00:00Z&until=2099-01-01T00:00:00Z"
         cursor = ""
         while True:
             page = self.get(path + cursor)

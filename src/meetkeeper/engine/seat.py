@@ -125,7 +125,9 @@ class Seat:
         engine = self.engine
         if engine is not None:
             own = engine.status()
-            return replace(own, pair=self.pair_status())
+            # An active whose lease has run out may be somebody's past: to the outside it does not act.
+            shown: Shown = own.role if self._pair.heart.may_speak() else "claiming"
+            return replace(own, role=shown, pair=self.pair_status())
         heart = self._pair.heart
         role = heart.view.role
         return EngineStatus(
