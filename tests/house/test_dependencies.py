@@ -28,7 +28,7 @@ OWNERS: dict[str, set[str]] = {
     "cryptography": {"app", "api", "agent", "ops", "replication"},
     "defusedxml": {"calendars"},
     "exchangelib": {"calendars"},
-    "httpx2": {"api", "calendars", "bridges", "registers"},
+    "httpx2": {"api", "calendars", "bridges", "registers", "ops"},  # ops: webhooks
     "icalendar": {"calendars", "itemtext", "mail"},
     "jinja2": {"web", "mail"},
     "litestar": {"api", "web"},

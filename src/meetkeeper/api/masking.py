@@ -19,9 +19,9 @@ def masked(body: bytes) -> bytes:
 def unmasked(sent: bytes, present: bytes) -> bytes:
     """What was sent, with stars replaced by the secrets that stand in the same place now.
 
-    Lists are matched by `id`, `name` or `url`. A text without stars comes back as it is, so that what is wrong with it is said
-    with its own lines. Raises `TheirMistake` for stars where there is no secret to keep, or for something that is no
-    JSON object.
+    Lists are matched by `id`, `name` or `url`. A text without stars comes back as it is, so that what is wrong with it
+    is said with its own lines. Raises `TheirMistake` for stars where there is no secret to keep, or for something that
+    is no JSON object.
     """
     if MASK.encode() not in sent:
         return sent

@@ -1,6 +1,7 @@
 """Who acts behind the door: an engine by itself, or one server of a pair. `server` treats both alike."""
 
 import asyncio
+import datetime
 import hashlib
 import hmac
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from typing import Protocol
 import structlog
 
 import meetkeeper
+from meetkeeper.agent.fence import FenceProver
 from meetkeeper.api.auth import digest_of, new_token
+from meetkeeper.api.pairviews import NO_PAIR, PairHooks
+from meetkeeper.app.configfile import reveal
 from meetkeeper.app.home import Home, NodeConfig, PairNode
 from meetkeeper.app.pairparts import PairParts, timing_of
-from meetkeeper.app.wiring import build_neighbours
+from meetkeeper.app.wiring import build_mailer, build_neighbours
 from meetkeeper.core.configuration import PairConfig
 from meetkeeper.engine.loop import Engine, new_start_lag
 from meetkeeper.engine.node import Node
@@ -20,6 +24,8 @@ from meetkeeper.engine.pair import Pair
 from meetkeeper.engine.seat import Seat
 from meetkeeper.ha.words import Mode, Role
 from meetkeeper.host.clock import RealClock
+from meetkeeper.ops.operations import Means, Operations, complain
+from meetkeeper.replication.authority import days_left
 from meetkeeper.store.database import Database
 
 SETTLE_S_MAX = 4.0
@@ -76,11 +82,17 @@ class Acting(Protocol):
         """The configuration may have changed."""
         ...
 
+    @property
+    def asked(self) -> PairHooks:
+        """What may be asked of the pair."""
+        ...
+
 
 class Lone:
     """An engine by itself."""
 
     role: Role | None = None
+    asked: PairHooks = NO_PAIR
 
     def __init__(self, node: NodeConfig, database: Database, tzdata: str, token: str) -> None:
         self.start_lag = new_start_lag()
@@ -151,13 +163,39 @@ class Paired:
         self.parts.on_moved = self._moved
         self.start_lag = self.parts.start_lag
         self.seat = Seat(self.pair, self.parts.clock, server=node.name, release=meetkeeper.__version__)
+        self.operations = Operations(self.pair, self._beside(home, node.pair))
+        self.parts.verdict = self.operations.measurer.said
+        self.parts.adds = self.operations.said
         self._still = asyncio.Event()
         self._leaving: asyncio.Task[None] | None = None
+
+    def _beside(self, home: Home, node: PairNode) -> Means:
+        """What runs beside the pair needs of files and adapters."""
+        fencer = self.parts.fencer
+        return Means(
+            home=home.path,
+            build=build_neighbours,
+            mailer=build_mailer,
+            reveal=reveal,
+            certificates={
+                "The certificate of this server": home.path / node.certificate,
+                "The pair's authority": home.path / node.authority,
+            },
+            days_left=_days_left,
+            test_fence=fencer.test if isinstance(fencer, FenceProver) else None,
+            token=lambda: home.cli_token() or "",
+            active_url=self.active_url,
+        )
 
     @property
     def role(self) -> Role | None:
         """By the machine."""
         return self.pair.heart.view.role
+
+    @property
+    def asked(self) -> PairHooks:
+        """See `ops.switching`."""
+        return self.operations.switching
 
     def engine(self) -> Engine | None:
         """While this server is active."""
@@ -198,6 +236,7 @@ class Paired:
         still, self._still = self._still, asyncio.Event()
         still.set()
         self.seat.moved()
+        self.operations.moved()
 
     def knows(self, digest: str) -> bool:
         """Both servers' command lines are known on both: their tokens come from the cluster's secret."""
@@ -213,7 +252,13 @@ class Paired:
     async def run(self, ready: Callable[[], None]) -> None:
         """Take part. The door is open from the start: health, and the way to the active."""
         ready()
-        await self.pair.run()
+        beside = asyncio.create_task(self.operations.run(), name="operations")
+        beside.add_done_callback(complain)
+        try:
+            await self.pair.run()
+        finally:
+            beside.cancel()
+            await asyncio.wait({beside})
 
     def end(self) -> None:
         """So does our part in the pair."""
@@ -265,6 +310,10 @@ def make(
         home.write_cli_token(token)
         return Lone(node, database, tzdata, token)
     return Paired(home, node, open_database, database, tzdata)
+
+
+def _days_left(certificate: bytes) -> float:
+    return days_left(certificate, datetime.datetime.now(datetime.UTC))
 
 
 def is_joining(pair: PairNode | None) -> bool:

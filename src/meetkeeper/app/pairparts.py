@@ -52,6 +52,8 @@ class PairParts:
         self.pair: Pair | None = None
         self.on_moved: Callable[[], None] = _nothing
         self.verdict: Callable[[], tuple[str, tuple[str, ...]]] = _unknown
+        self.adds: Callable[[Facts], Facts] = _as_is
+        """What `ops` adds to what this server says about itself."""
         self._open_database = open_database
         self._tzdata = tzdata
         self._consents = os.environ.get(NO_PROOF_GIVEN) == "1"
@@ -125,7 +127,7 @@ class PairParts:
         """See `Parts`."""
         ready, reasons = self.verdict()
         state = None if self.pair is None else self.pair.database.state
-        return Facts(
+        said = Facts(
             release=meetkeeper.__version__,
             tzdata=self._tzdata,
             time_zone=time.tzname[0],
@@ -135,6 +137,7 @@ class PairParts:
             reasons=reasons,
             url=self.node.url,
         )
+        return self.adds(said)
 
     def moved(self) -> None:
         """See `Parts`."""
@@ -148,6 +151,10 @@ def timing_of(policy: PairConfig) -> Timing:
 
 def _nothing() -> None:
     pass
+
+
+def _as_is(facts: Facts) -> Facts:
+    return facts
 
 
 def _unknown() -> tuple[str, tuple[str, ...]]:

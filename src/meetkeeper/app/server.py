@@ -99,6 +99,7 @@ class Server:
             local_digests=_Known(acting),
             measured=(acting.start_lag,),
             aside=self._aside(),
+            pair=acting.asked,
             acts=acting.acts,
             settled=acting.settled,
             active_url=acting.active_url,

@@ -15,7 +15,6 @@ from meetkeeper.core.configuration import (
     CaldavCalendar,
     Config,
     IcsCalendar,
-    MailConfig,
     NoCalendar,
 )
 from meetkeeper.core.configuration import JanusBridge as JanusConfig
@@ -38,7 +37,7 @@ def build_neighbours(config: Config) -> Neighbours:
     return Neighbours(
         calendars=_calendars(config),
         bridges=tuple(_bridge(one, config) for one in config.bridges),
-        mailer=_mailer(config.mail),
+        mailer=build_mailer(config),
         compose=partial(compose, templates=templates),
         item_text=room_item,
     )
@@ -92,7 +91,9 @@ def _bridge(bridge: BridgeConfig, config: Config) -> NamedBridge:
             assert_never(never)
 
 
-def _mailer(mail: MailConfig) -> SmtpMailer | None:
+def build_mailer(config: Config) -> SmtpMailer | None:
+    """The mail server, if one is configured. No I/O. Raises `TheirMistake` for a password that can't be had."""
+    mail = config.mail
     if not mail.host:
         return None
     return SmtpMailer(mail, None if mail.password is None else reveal(mail.password))

@@ -67,6 +67,8 @@ class Reading(Struct, frozen=True, kw_only=True):
     same_hash: bool | None
     cookies: int
     cookies_damaged: tuple[str, ...]
+    unusable: str
+    """Why the configuration can't be used on this machine; empty when it can."""
     neighbours: int
     """How many there are to be tried."""
     tried: tuple[Tried, ...]
@@ -173,6 +175,8 @@ def _cookies(reading: Reading) -> Check:
 
 
 def _neighbours(reading: Reading) -> list[Check]:
+    if reading.unusable:
+        return [Check("secrets", "bad", f"The configuration can't be used here: {reading.unusable}")]
     fresh = [one for one in reading.tried if reading.at_s - one.at_s <= TRIED_S_MAX]
     if len(fresh) < reading.neighbours:
         missing = reading.neighbours - len(fresh)
