@@ -8,7 +8,7 @@ from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
 from meetkeeper.core.events import Later, PageSeen
 from meetkeeper.core.plan import apply_plan
 from meetkeeper.core.state import IdempotencyRow
-from meetkeeper.core.timing import ACTS_MAX
+from meetkeeper.core.timing import ACTS_MAX, keep_watch
 from meetkeeper.core.words import RoomId, Step, Uid
 from meetkeeper.core.zones import wall_of
 from tests.core.keeper_kit import HOUR_S, NOW_S, PER, Keeper, configured, effects_of, keys_of, shown
@@ -280,3 +280,16 @@ def test_answers_are_forgotten_a_few_at_a_time() -> None:
     assert len(keeper.state.idempotency) == 1
     keeper.tick(NOW_S + 86_401)
     assert not keeper.state.idempotency
+
+
+def test_a_server_that_follows_does_not_gather_the_past() -> None:
+    """Somebody else acts on what is due: looked at again, each meeting is watched once, for what it is due next."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    for number in range(50):
+        keeper.do(Amend(id=meeting, subject=f"Again {number}"))
+    keep_watch(keeper.state, START_S - 900)
+    for now_s in range(START_S - 900, START_S + 30, 30):
+        keep_watch(keeper.state, now_s)
+        assert len(keeper.state.due._heap) <= 1
+    assert list(keeper.state.due.watched()) == [meeting]

@@ -33,13 +33,13 @@ _encode = msgspec.json.Encoder().encode
 
 
 async def events(desk: Desk, after: int | None) -> AsyncIterator[bytes]:
-    """The stream's bytes from `after` on (None: from now on), until the server stops or the reader leaves."""
+    """The stream's bytes from `after` on (None: from now on), until the server stops acting or the reader leaves."""
     follower, stop = desk.follower, desk.gate.stop
     desk.counts.streams += 1
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         seq = follower.seq if after is None else after
-        while not stop.is_set():
+        while not stop.is_set() and desk.gate.acts():
             frames = follower.since(seq)
             if frames is None:
                 seq = follower.seq

@@ -101,6 +101,14 @@ def act_on_due(state: State, draft: Draft) -> None:
         _act(state, draft, row, act)
 
 
+def keep_watch(state: State, now_s: float) -> None:
+    """What is due on a server that only follows: somebody else acts on it, and the view must not grow with the past."""
+    for meeting_id in state.due.pull(now_s):
+        row = state.meetings.get(meeting_id)
+        if row is not None:
+            state.due.watch(row.id, row.start_s, row.end_s, row.step)
+
+
 def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
     match act:
         case Act.VERIFY:

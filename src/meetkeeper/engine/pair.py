@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
+from meetkeeper.core.timing import keep_watch
 from meetkeeper.engine.flow import Chunk
 from meetkeeper.engine.journals import Journals
 from meetkeeper.engine.loop import Engine
@@ -45,6 +46,8 @@ PAUSE_S = 1.5
 """A loop that did not come round for so long may be somebody's past."""
 JUMP_S = 1.0
 """So much the wall clock may move against the steady one between two looks."""
+WATCH_S = 15.0
+"""How often a passive server lets go of what was due."""
 COMMAND_S_MAX = 30.0
 GRANT_S_MAX = 2.0
 
@@ -160,6 +163,7 @@ class Pair:
     async def _tick(self) -> None:
         clock = self.parts.clock
         steady_s, wall_s = clock.steady_s(), clock.now_s()
+        watched_s = steady_s
         while True:
             await asyncio.sleep(TICK_S)
             gap_s, wall_gap_s = clock.steady_s() - steady_s, clock.now_s() - wall_s
@@ -167,6 +171,9 @@ class Pair:
             if gap_s > PAUSE_S or abs(wall_gap_s - gap_s) > JUMP_S:
                 log.warning("pair.paused", gap_s=round(gap_s, 2), wall_moved_s=round(wall_gap_s - gap_s, 2))
                 self.heart.on(ev.Paused(gap_s))
+            if self._reigning is None and steady_s >= watched_s + WATCH_S:
+                watched_s = steady_s
+                keep_watch(self.database.state, wall_s)
             self.heart.tick()
 
     def fail(self, error: MeetkeeperError) -> None:
