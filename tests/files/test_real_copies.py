@@ -233,3 +233,19 @@ def test_a_file_tool_that_was_not_stopped_is_noticed(tmp_path: Path, servers: tu
     other.kill()
     assert "was replaced" in say("run", other.home.path, check=False).stderr
     assert other.log.read_text().count("server.ready") == 1
+
+
+@pytest.mark.usefixtures("_rsync")
+def test_a_loop_that_has_nothing_to_copy_is_found_by_the_probe(tmp_path: Path) -> None:
+    """The source stands still, so no file moves; what nobody knows is deleted all the same, each time."""
+    one, other = active(tmp_path), standby(tmp_path)
+    reign = Reign(one)
+    reign.book(*map(booking, range(3)))
+    reign.end()
+    tool = Rsync(one, other)
+    until(lambda: len(tool.finished) > 1, "rsync finished no copy")
+    for _ in range(5):
+        with pytest.raises(Refused, match="was taken away"):
+            files.take_over(other.path, "a", Wanted(text=SAID), Means(settle_s=5.0))
+    tool.stop()
+    assert files.take_over(other.path, "a", Wanted(text=SAID), Means(settle_s=0.2)).finished
