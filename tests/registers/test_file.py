@@ -13,7 +13,7 @@ import pytest
 
 from meetkeeper.ha.words import Empty, Found, Unreachable, Won
 from meetkeeper.registers.file import FileRegister
-from meetkeeper.registers.fileworker import KEPT, name_of
+from meetkeeper.registers.fileworker import KEPT, change, name_of
 from meetkeeper.registers.worker import LEFT_MAX
 from meetkeeper.testing.contracts.register import found_by, in_time, record_of, unknown, unreachable, won_by
 from tests.registers.venues import DEADLINE_S, FolderVenue
@@ -73,6 +73,17 @@ async def test_a_listing_that_lags_hides_nothing(venue: FolderVenue) -> None:
     assert isinstance(await fresh.change(version, record_of("one", 6)), Won)
 
 
+async def test_the_worker_itself_makes_only_the_next_number(venue: FolderVenue) -> None:
+    """Should the folder have moved, forth or back, since its owner looked, nothing is made and what stands is told."""
+    await won_by(venue.one, 0, record_of("one", 1))
+    stands = (venue.folder / name_of(1)).read_bytes().decode()
+    for expected in (0, 2, 7):
+        told = change(str(venue.folder), expected, "x", ".new-one-")
+        assert told == {"number": 1, "data": stands}
+    assert os.listdir(venue.folder) == [name_of(1)]
+    assert change(str(venue.folder), 1, "x", ".new-one-") == {"won": 2}
+
+
 async def test_other_names_are_no_numbers(venue: FolderVenue) -> None:
     """Whatever else lies in the folder is left alone and means nothing."""
     strange = ["reg-1.json", "reg-0000000000000000000x.json", ".new-two-7", "notes.txt", f"{name_of(9)}.bak"]
@@ -113,6 +124,7 @@ async def test_a_worker_that_dies_is_replaced(venue: FolderVenue) -> None:
     (worker,) = children() - before
     assert await found_by(venue.two) == stands
     assert children() - before == {worker}
+    assert os.getsid(worker) == worker, "a Ctrl-C at the server's terminal would end it too"
     os.kill(worker, signal.SIGKILL)
     unreachable(await venue.two.read())
     assert await found_by(venue.two) == stands

@@ -1,8 +1,10 @@
 """Where the two servers keep what stands themselves: whose consent, which proof, any order of messages, any crash."""
 
+import asyncio
 import errno
 import random
 from itertools import count
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,6 +22,7 @@ from meetkeeper.ha.words import (
     Witness,
     Won,
 )
+from meetkeeper.host.disk import RealDisk
 from meetkeeper.registers.standing import CHANGES_MAX, PATH, NeedsGrant, StandingRegister
 from meetkeeper.testing.contracts.register import record_of
 from meetkeeper.testing.disk import CrashDisk
@@ -107,6 +110,32 @@ def test_who_knows_less_gets_no_consent_but_the_news() -> None:
     assert two.read_now() == found == Found(dropped, stands.version + 1)
 
 
+def test_no_epoch_is_given_twice() -> None:
+    """Consent is for epochs above the one that stands, whatever version the asker compares with."""
+    one, _, stands = pair_in_reign()
+    for epoch in (0, 1):
+        for expected in (stands.version, 9 * CHANGES_MAX):
+            assert one.consent(expected, record_of("two", epoch), acting=False) == (False, stands)
+    assert one.read_now() == stands
+
+
+def test_of_two_that_ask_each_other_the_first_by_name_is_heard() -> None:
+    """A server that asks for an epoch refuses it to the other, or gives it and has lost by that, answer or not."""
+    one, two, stands = pair_in_reign()
+    for_one, for_two = (
+        one.prepare(stands.version, record_of("one", 2)),
+        two.prepare(stands.version, record_of("two", 2)),
+    )
+    assert isinstance(for_one, NeedsGrant)
+    assert isinstance(for_two, NeedsGrant)
+    assert one.consent(for_two.expected, for_two.record, acting=False) == (False, stands)
+    given = Found(for_one.record, 2 * CHANGES_MAX + 1)
+    assert two.consent(for_one.expected, for_one.record, acting=False) == (True, given)
+    assert two.finish(for_two, Unknown("The answer is lost.")) == Lost(given)
+    assert one.finish(for_one, Won(given.version)) == Won(given.version)
+    assert one.read_now() == two.read_now() == given
+
+
 def test_a_proof_of_stop_stands_for_consent() -> None:
     """With a proof about at least the epoch that stands, a new and higher reign begins without asking."""
     for epoch, claim, wins in ((1, 2, True), (0, 2, False), (3, 2, False), (3, 4, True)):
@@ -162,6 +191,19 @@ async def test_a_silent_server_consents_to_nothing() -> None:
     assert await one.read() == stands
     record = record_of("two", 2)
     assert one.consent(stands.version, record, acting=False) == (True, Found(record, 2 * CHANGES_MAX + 1))
+
+
+async def test_of_changes_at_once_one_is_made(tmp_path: Path) -> None:
+    """Changes of one server that compare with the same version, all under way at once on a real disk: one is won."""
+    (tmp_path / "local").mkdir()
+    one = StandingRegister(RealDisk(tmp_path), nobody, me="one", founds=True)
+    version = 0
+    for _ in range(10):
+        outcomes = await asyncio.gather(*(one.change(version, record_of("one", 1)) for _ in range(8)))
+        won = [outcome.version for outcome in outcomes if isinstance(outcome, Won)]
+        assert len(won) == 1
+        assert sum(isinstance(outcome, Lost) for outcome in outcomes) == 7
+        version = won[0]
 
 
 def test_damage_is_refused_and_never_taken_for_nothing() -> None:
