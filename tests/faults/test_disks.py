@@ -135,7 +135,7 @@ def _power_cycle(made: Scene, volumes: list) -> None:  # type: ignore[type-arg]
 
 
 def test_a_snapshot_that_is_cut_off_is_gone_on_with(tmp_path: Path, disks: None) -> None:
-    """F24: a passive far behind, killed and cut off half way through a snapshot, goes on and never offers half a state."""
+    """F24: a passive far behind, killed and cut off half way through a snapshot, goes on and offers no half state."""
     with scene(tmp_path) as made:
         pair, client, net = made.pair, made.client, made.cables
         _far_behind(made)

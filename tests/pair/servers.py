@@ -327,11 +327,12 @@ def _stdout(stream: Any) -> Iterator[None]:
 
 
 def _loopback() -> tuple[Place, Place]:
-    found = []
-    for _ in range(2):
-        line = _free_twins()
-        found.append(Place("127.0.0.1", _free(), line))
-    return found[0], found[1]
+    return Place("127.0.0.1", *free_ports()), Place("127.0.0.1", *free_ports())
+
+
+def free_ports() -> tuple[int, int]:
+    """A free port for people, and one for the line whose next one is free too."""
+    return _free(), _free_twins()
 
 
 def _free() -> int:
