@@ -288,7 +288,7 @@ def test_own_consent_ends_with_a_proof_and_returns_with_a_reign() -> None:
     database.promise(proof.epoch + 5)
     database.close()
     assert not prover_of(disk).nothing_given()
-    stands(disk, "a", proof.epoch + 1)
+    stands(disk, "a", proof.epoch + 5)
     assert prover_of(disk).nothing_given()
 
 

@@ -71,10 +71,15 @@ class Prover:
         """True when nobody holds a proof against this server's last reign: it may take that as its own consent.
 
         Only for a pair without a third place, where what stands is kept here. When that or the list of proofs can't be
-        read, one may have been given.
+        read, one may have been given. A promise above the reign may stand for the server's own word, a switchover's.
         """
         record, given = self._record(), self._read_given()
         if record is None or record.active != self._name or given is None:
+            return False
+        try:
+            if promises.read(self._disk) > record.epoch:
+                return False
+        except MeetkeeperError:
             return False
         return all(one.proof.epoch < record.epoch for one in given)
 
