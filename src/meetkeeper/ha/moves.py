@@ -252,6 +252,7 @@ def _heard(view: View, said: Hello | Beacon, now_s: float) -> View:
         peer_epoch=max(view.peer_epoch, said.epoch),
         peer_position=said.position,
         excused_until_s=LONG_AGO_S,
+        stands_back_until_s=LONG_AGO_S if said.role is Role.ACTIVE else view.stands_back_until_s,
     )
     known = -1 if view.record is None else view.record.epoch
     told = said.record
