@@ -20,7 +20,17 @@ from meetkeeper.engine.neighbours import Neighbours
 from meetkeeper.engine.pair import Pair
 from meetkeeper.ha.words import Facts, Role
 from meetkeeper.host.ntp import ntp_state
-from meetkeeper.ops.readiness import UNMEASURED, Alike, Certificate, Reading, Tried, Verdict, aged, judge
+from meetkeeper.ops.readiness import (
+    NEAR_FRAMES,
+    UNMEASURED,
+    Alike,
+    Certificate,
+    Reading,
+    Tried,
+    Verdict,
+    aged,
+    judge,
+)
 
 log = structlog.get_logger("readiness")
 
@@ -86,22 +96,24 @@ class Measurer:
     # --- measuring ----------------------------------------------------------------------------------------------
 
     async def _keep_measuring(self) -> None:
-        measured_s, seen = float("-inf"), None
+        measured_s, seen = float("-inf"), object()
         while True:
             view = self._pair.heart.view
             now_s = self._pair.steady_s()
-            stands = (
-                view.role,
-                view.linked,
-                view.peer_role,
-                view.record,
-                len(self._tried),
-                self._apart_s is None,
-            )
+            stands = self._stands()
             if view.role is Role.PASSIVE and (now_s - measured_s >= EVERY_S or stands != seen):
+                measured_s, seen = now_s, stands
                 await self._measure()
-                measured_s, seen = self._pair.steady_s(), stands
             await asyncio.sleep(LOOK_S)
+
+    def _stands(self) -> object:
+        """What makes a new reading due at once when it changes."""
+        heart = self._pair.heart
+        view, inflow = heart.view, heart.inflow
+        near = view.peer_position.seq - self._pair.database.kept.seq <= NEAR_FRAMES
+        following = inflow.begun and not inflow.comparing
+        tries = (len(self._tried), self._trouble, self._neighbours is None)
+        return view.role, view.linked, view.peer_role, view.record, view.trouble, near, following, tries
 
     async def _measure(self) -> None:
         apart_s = await self._clocks_apart_s()
