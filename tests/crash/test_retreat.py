@@ -8,7 +8,7 @@ from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.store import checkpoint
 from meetkeeper.store.check import check
 from meetkeeper.store.database import Database
-from meetkeeper.store.retreat import retreat
+from meetkeeper.store.retreat import keep_aside, retreat
 from meetkeeper.testing.disk import CrashDisk, Files
 from tests.crash.harness import LIMITS, Life, plan_of
 
@@ -93,3 +93,16 @@ def test_a_position_of_another_history_is_refused() -> None:
         with pytest.raises(Refused, match="the other server's snapshot"):
             retreat(disk, to)
         assert disk.files() == LIVED.files
+
+
+def test_what_came_later_is_kept_where_no_way_leads_back() -> None:
+    """Too old for every snapshot, but known: each byte after it is set aside, and nothing else is touched."""
+    seq = LIVED.base
+    disk = CrashDisk.holding(LIVED.files)
+    paths = keep_aside(disk, LIVED.positions[seq])
+    files = disk.files()
+    journal = b"".join(data for path, data in sorted(LIVED.files.items()) if path.endswith(".log"))
+    assert journal.endswith(b"".join(files[path] for path in paths))
+    assert {path: data for path, data in files.items() if path in LIVED.files} == LIVED.files
+    with pytest.raises(Refused, match="the other server's snapshot"):
+        keep_aside(disk, Position(1, 99, "0" * 32))

@@ -18,7 +18,7 @@ from meetkeeper.ports.disk import Disk
 from meetkeeper.store import transfer
 from meetkeeper.store.committer import Committer
 from meetkeeper.store.database import Database
-from meetkeeper.store.retreat import retreat
+from meetkeeper.store.retreat import keep_aside, retreat
 
 log = structlog.get_logger("pair")
 
@@ -116,8 +116,9 @@ class Journals:
                 return retreat(self._home.disk, to)
             except Refused as unknown:
                 log.warning("pair.no-way-back", text=unknown.message)
-                aside = transfer.set_aside(self._home.disk, self._stamp(to.seq))
-                return [] if aside is None else [aside]
+                lost = keep_aside(self._home.disk, to)
+                transfer.set_aside(self._home.disk, self._stamp(to.seq))
+                return lost
 
         await self._reopen(go_back, f"what came after seq {to.seq} lost the race")
 

@@ -36,13 +36,7 @@ def retreat(disk: Disk, to: Position) -> list[str]:
     good = [seq for seq in checkpoint.snapshots_of(disk) if seq <= to.seq and _is_on_the_way(disk, seq, to)]
     if not good and (not segments or segments[0].first_seq != 1):
         raise _unknown(to, "no snapshot that old is left")
-    aside = [
-        recovery.set_aside(
-            disk, Tail(cut.segment.path, cut.stays, _seq(cut), cut.data[cut.stays :], f"after seq {to.seq}")
-        )
-        for cut in cuts
-        if cut.stays < len(cut.data)
-    ]
+    aside = _aside(disk, cuts, to)
     with translated(disk, "taking back frames", journal.FOLDER):
         for seq in checkpoint.snapshots_of(disk):
             if seq > to.seq:
@@ -57,6 +51,24 @@ def retreat(disk: Disk, to: Position) -> list[str]:
                 disk.remove("retreat:segment", path)
             disk.flush_folder("retreat:folder", journal.FOLDER)
     return aside
+
+
+def keep_aside(disk: Disk, to: Position) -> list[str]:
+    """Set every frame after `to` aside and remove nothing: for a server that starts anew from a snapshot.
+
+    The database is closed. Raises `Refused` (`retreat.unknown`) when `to` is not a position of this journal.
+    """
+    return _aside(disk, _cuts(disk, recovery.segments_of(disk), to), to)
+
+
+def _aside(disk: Disk, cuts: "list[_Cut]", to: Position) -> list[str]:
+    return [
+        recovery.set_aside(
+            disk, Tail(cut.segment.path, cut.stays, _seq(cut), cut.data[cut.stays :], f"after seq {to.seq}")
+        )
+        for cut in cuts
+        if cut.stays < len(cut.data)
+    ]
 
 
 def _cuts(disk: Disk, segments: list[Segment], to: Position) -> list[_Cut]:
