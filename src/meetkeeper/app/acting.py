@@ -167,6 +167,8 @@ class Paired:
         self.parts.verdict = self.operations.measurer.said
         self.parts.adds = self.operations.said
         self._still = asyncio.Event()
+        self._known: tuple[str, frozenset[str]] = ("", frozenset())
+        """Digests of the command lines' tokens, by the secret they come from."""
         self._leaving: asyncio.Task[None] | None = None
 
     def _beside(self, home: Home, node: PairNode) -> Means:
@@ -240,14 +242,13 @@ class Paired:
 
     def knows(self, digest: str) -> bool:
         """Both servers' command lines are known on both: their tokens come from the cluster's secret."""
-        return any(digest == digest_of(token) for token in self._tokens())
-
-    def _tokens(self) -> tuple[str, ...]:
-        pair = self._node.pair
-        config = self.seat.state.config
+        config, pair = self.seat.state.config, self._node.pair
         if config is None or pair is None:
-            return ()
-        return tuple(cli_token(config.cluster.secret, name) for name in (self._node.name, pair.peer.name))
+            return False
+        if config.cluster.secret != self._known[0]:
+            tokens = [cli_token(config.cluster.secret, name) for name in (self._node.name, pair.peer.name)]
+            self._known = config.cluster.secret, frozenset(map(digest_of, tokens))
+        return digest in self._known[1]
 
     async def run(self, ready: Callable[[], None]) -> None:
         """Take part. The door is open from the start: health, and the way to the active."""
