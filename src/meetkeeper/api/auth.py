@@ -65,8 +65,8 @@ class Verifier:
         return caller
 
     def known(self, digest: str) -> Caller | None:
-        """The caller behind a digest, from memory."""
-        row = self._follower.tokens.get(digest)
+        """The caller behind a digest, from memory; a server that only follows looks into its state each time."""
+        row = self._follower.tokens.get(digest) if self._gate.acts() else None
         if row is not None:
             return _caller(row)
         return LOCAL if digest in self._gate.local_digests else None
