@@ -292,6 +292,17 @@ def test_own_consent_ends_with_a_proof_and_returns_with_a_reign() -> None:
     assert prover_of(disk).nothing_given()
 
 
+def test_own_word_ends_own_consent() -> None:
+    """A server that has handed over has promised the epoch above its reign: its agent vouches for nothing any more."""
+    disk = CrashDisk()
+    stopped_home(disk)
+    stands(disk, "a", EPOCH)
+    database = Database.open(disk)
+    database.promise(EPOCH + 1)
+    database.close()
+    assert not prover_of(disk).nothing_given()
+
+
 def test_who_was_not_active_has_nothing_to_consent_to() -> None:
     """Neither the passive server, nor one that knows of no record, nor one whose record or list is damaged."""
     disk = CrashDisk()

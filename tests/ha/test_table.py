@@ -10,9 +10,10 @@ from meetkeeper.ha.happenings import Event
 from meetkeeper.ha.machine import step
 from meetkeeper.ha.table import IGNORED, ROWS
 from meetkeeper.ha.view import LONG_AGO_S, View
-from meetkeeper.ha.words import Found, Leaving, Lost, Mode, Position, Role, Unknown, Witness, Won
+from meetkeeper.ha.words import ORIGIN, Found, Leaving, Lost, Mode, Position, Role, Unknown, Witness, Won
 from tests.ha.views import (
     AWAY,
+    BOTH,
     HERE,
     LEAVING,
     NOW_S,
@@ -38,6 +39,7 @@ LEAVE, LEAVE_QUIETLY = on.LeaveAsked("reboot", True, 120.0), on.LeaveAsked("rebo
 DEPOSED = said(record(6, "b"))
 UNSURE = on.ChangeEnded(Unknown("no answer"))
 OURS = record(6, "a", ("a",), by="a")
+UNCLEAR = step(claiming(), UNSURE, NOW_S).view
 NOT_IN_SYNC = record(5, "a", ("a",))
 
 # row, situation, event, what is done (names of actions, in order)
@@ -75,10 +77,10 @@ CASES: list[tuple[int, View, Event, str]] = [
     (31, claiming(), on.ChangeEnded(Won(4)), "Remember BeginReign"),
     (32, claiming(), on.ChangeEnded(Lost(Found(record(5, "b", ("b",)), 4))), "Remember"),
     (33, claiming(), UNSURE, ""),
-    (34, claiming(), said(OURS), "Remember BeginReign"),
-    (35, step(claiming(), UNSURE, NOW_S).view, said(record(5, "b"), 3), "ChangeRegister"),
-    (36, claiming(), said(record(6, "b", ("b",), by="b")), "Remember"),
-    (37, claiming(), AWAY, ""),
+    (34, UNCLEAR, said(OURS), "Remember BeginReign"),
+    (35, UNCLEAR, said(record(5, "b"), 3), "ChangeRegister"),
+    (36, UNCLEAR, said(record(6, "b", ("b",), by="b")), "Remember"),
+    (37, UNCLEAR, AWAY, ""),
     (38, step(claiming(asked_s=NOW_S - 5), UNSURE, NOW_S).view, TICK, "ReadRegister"),
     (39, claiming(), TICK, ""),
     (40, claiming(), hello(), ""),
@@ -132,7 +134,6 @@ CASES: list[tuple[int, View, Event, str]] = [
     (82, yielding(ending=True, leaves=Leaving("reboot", 1.0)), on.Promised(6), "Say Say EndReign"),
     (83, yielding(ending=True), on.Promised(6), "Say"),
     (84, yielding(yielding_since_s=NOW_S - 9), TICK, "Thaw"),
-    (84, yielding(yielding_since_s=NOW_S - 9, leaves=Leaving("reboot", 1.0)), TICK, "Say EndReign"),
     (85, yielding(), TICK, ""),
     (86, yielding(), on.Unlinked("cut"), "Thaw"),
     (87, yielding(ending=True), on.Unlinked("cut"), ""),
@@ -150,6 +151,16 @@ CASES: list[tuple[int, View, Event, str]] = [
     (99, yielding(ending=True), LEAVING, ""),
     (100, active(record=NOT_IN_SYNC), on.PeerKept(HERE, 40), "ChangeRegister"),
     (101, active(trouble="it was rolled back"), FORCE, "Answer ChangeRegister"),
+    (102, bereft(position=ORIGIN, record=NOT_IN_SYNC), FORCE, "Answer"),
+    (103, dropping(), said(record(5, "a"), 4), "Remember"),
+    (104, yielding(yielding_since_s=NOW_S - 9, leaves=Leaving("reboot", 1.0)), TICK, "Say EndReign"),
+    (105, yielding(leaves=Leaving("reboot", 1.0)), on.Unlinked("cut"), "Say EndReign"),
+    (106, yielding(leaves=Leaving("reboot", 1.0)), LEAVING, "Say EndReign"),
+    (107, claiming(), on.Promised(6), ""),
+    (108, claiming(), on.ChangeEnded(Won(4), record(5, "a", ("a",))), ""),
+    (109, claiming(), said(record(5, "b"), 3), ""),
+    (109, claiming(change=None), said(record(6, "b")), ""),
+    (110, dropping(), on.ChangeEnded(Lost(Found(record(5, "a", by="a"), 4)), record(5, "a", BOTH)), ""),
 ]
 
 
@@ -197,6 +208,17 @@ def test_an_ended_server_does_nothing() -> None:
         after = step(replace(view, role=Role.ENDED), event, NOW_S)
         assert after.view.role is Role.ENDED
         assert after.actions == []
+
+
+def test_a_change_that_was_overtaken_is_asked_for_anew() -> None:
+    """No answer, then a newer version that is not our change: nothing is under way any more, and the tick decides."""
+    after = step(dropping(), said(record(5, "a"), 4), NOW_S).view
+    assert after.change is None
+    assert after.requires
+    asked = step(after, TICK, NOW_S).actions
+    assert [(one.expected, one.record.in_sync) for one in asked if isinstance(one, on.ChangeRegister)] == [
+        (4, ("a",))
+    ]
 
 
 def test_strict_never_goes_alone() -> None:

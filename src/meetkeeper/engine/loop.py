@@ -8,7 +8,7 @@ could not keep.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 import structlog
@@ -293,6 +293,7 @@ class Engine:
                     future.set_result(None)
         if self._kept_seq < self._disk_seq:
             self._let_out()
+        self._look_drained()
 
     def spawn(self, name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None] | None:
         """Run something beside. A `MeetkeeperError` in it is logged; any other failure ends this server."""
@@ -375,7 +376,8 @@ class Engine:
     def _look_drained(self, patient: bool = True) -> None:  # noqa: FBT001, FBT002 - called by timers
         self._patient = self._patient and patient
         busy = self._dispatcher.busy and self._patient
-        if self._drained is None or busy or self._kept_seq < self._node.applied_seq:
+        applied = self._node.applied_seq
+        if self._drained is None or busy or min(self._kept_seq, self._partner.held_seq()) < applied:
             return
         drained, self._drained = self._drained, None
         drained()
@@ -388,7 +390,10 @@ class Engine:
         self._poller.stop()
         self._surveyor.stop()
         if self.failure is None:
-            await self.until_kept(self._node.applied_seq)
+            # The disk always gets its time; in a pair the other server may be gone, and nobody waits for it for good.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(EFFECTS_GRACE_S if self._hurried else None):
+                    await self.until_kept(self._node.applied_seq)
         if self._hurried or self.failure is not None:
             for task in self._beside:
                 task.cancel()

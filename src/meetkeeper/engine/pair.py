@@ -258,7 +258,7 @@ class Pair:
         log.info("register.changed" if isinstance(outcome, Won) else "register.unchanged", epoch=record.epoch,
                  active=record.active, in_sync=",".join(record.in_sync), why=record.why,
                  outcome=type(outcome).__name__)  # fmt: skip
-        self.heart.on(ev.ChangeEnded(outcome))
+        self.heart.on(ev.ChangeEnded(outcome, record))
 
     def promise(self, epoch: int) -> None:
         """See `Hands`."""

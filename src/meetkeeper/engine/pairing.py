@@ -240,7 +240,8 @@ class Pairing:
     def _follow_up(self, before: View) -> None:
         after = self.view
         acts, acted = after.role in _ACTS, before.role in _ACTS
-        if acts and after.linked and not (acted and before.linked):
+        ready = acts and after.linked and after.peer_role not in _ACTS
+        if ready and not (acted and before.linked and before.peer_role not in _ACTS):
             self._feed()
         if not acts and acted:
             self.outflow.stop()
@@ -251,9 +252,7 @@ class Pairing:
 
     def _feed(self) -> None:
         """Frames for the other server, from where its journal stands. What it said may be old: it says it anew."""
-        if not self.view.linked:
-            return
-        if self.view.peer_role in _ACTS:
+        if not self.view.linked or self.view.peer_role in _ACTS:
             return
         self.outflow.start((self.view.peer_position, *self._peer_waypoints), self.view.epoch)
 
@@ -272,6 +271,10 @@ class Pairing:
     def may_speak(self) -> bool:
         """See `Partner`."""
         return may_speak(self.view, self._hands.steady_s())
+
+    def held_seq(self) -> int:
+        """See `Partner`."""
+        return self.peer_kept.seq
 
     # --- the clock and the disk -------------------------------------------------------------------------------
 
@@ -361,6 +364,7 @@ class Pairing:
                 self._frames(message.data)
             case words.Yielded():
                 if message.proof.server == self.view.peer:
+                    self.view = replace(self.view, peer_role=Role.PASSIVE)
                     self._hands.adopt(message.proof)
                     self.on(ev.ProofCame(message.proof))
             case words.Leaving():

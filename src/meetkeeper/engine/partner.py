@@ -28,6 +28,10 @@ class Partner(Protocol):
         """Readers may be answered and neighbours called (R8)."""
         ...
 
+    def held_seq(self) -> int:
+        """Frames up to this seq stand on the other server's disk: what is handed over has to, in every mode."""
+        ...
+
 
 class Alone:
     """A server by itself: nobody to wait for."""
@@ -45,3 +49,7 @@ class Alone:
     def may_speak(self) -> bool:
         """Always."""
         return True
+
+    def held_seq(self) -> int:
+        """Nobody to hand over to."""
+        return sys.maxsize

@@ -120,6 +120,29 @@ def still_as_before(view: View, event: Event, _: float) -> bool:
 change_is_open = still_as_before
 
 
+def has_asked(view: View, _: Event, __: float) -> bool:
+    """A change is under way."""
+    return view.change is not None
+
+
+def asked_earlier(view: View, _: Event, __: float) -> bool:
+    """What the register says was asked for before the claim: it says nothing about it."""
+    return view.change is None or not view.change.unknown
+
+
+def answers_another(view: View, event: Event, _: float) -> bool:
+    """An answer that was late, to a change which has been given up or settled since."""
+    assert isinstance(event, on.ChangeEnded)
+    asked = event.record
+    return asked is not None and (view.change is None or not view.change.record.same_rights(asked))
+
+
+def change_has_failed(view: View, event: Event, _: float) -> bool:
+    """What was asked of it stands not, and never will: the version it was compared with has passed."""
+    found, change = _found(event), view.change
+    return found is not None and change is not None and change.unknown and found.version > change.expected
+
+
 def is_deposed(view: View, event: Event, _: float) -> bool:
     """Somebody else acts, or has acted since."""
     found = _found(event)
@@ -253,6 +276,21 @@ def hands_over_leaving(view: View, event: Event, now_s: float) -> bool:
 def is_leaving(view: View, _: Event, __: float) -> bool:
     """The process is to end after it."""
     return view.leaves is not None
+
+
+def leaves_late(view: View, event: Event, now_s: float) -> bool:
+    """The process is to end, and handing over takes too long."""
+    return is_leaving(view, event, now_s) and takes_too_long(view, event, now_s)
+
+
+def leaves_alone(view: View, event: Event, now_s: float) -> bool:
+    """The process is to end, and nobody is there to hand over to."""
+    return is_leaving(view, event, now_s) and can_thaw(view, event, now_s)
+
+
+def holds_nothing(view: View, _: Event, __: float) -> bool:
+    """Not one frame: it has joined and never followed."""
+    return view.position.seq == 0
 
 
 def takes_too_long(view: View, _: Event, now_s: float) -> bool:

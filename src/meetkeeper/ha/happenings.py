@@ -34,9 +34,10 @@ class RegisterSaid(Struct, frozen=True):
 
 
 class ChangeEnded(Struct, frozen=True):
-    """What came of the change that was asked of the register."""
+    """What came of the change that was asked of the register: of this record, if it is said which."""
 
     outcome: Outcome
+    record: Record | None = None
 
 
 class Promised(Struct, frozen=True):

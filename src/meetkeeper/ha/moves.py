@@ -357,6 +357,12 @@ def refuse_passive(view: View, _: Event, __: float) -> Moved:
     return view, [on.Answer(False, f"{view.me} is {view.role}; {active} is active: ask there.")]
 
 
+def refuse_empty(view: View, _: Event, __: float) -> Moved:
+    """It has nothing to act with."""
+    why = f"{view.me} holds nothing yet. Let it follow {view.peer} first, or restore a backup here."
+    return view, [on.Answer(False, why)]
+
+
 def refuse_switchover(view: View, _: Event, __: float) -> Moved:
     """What is in the way."""
     if not view.linked:

@@ -109,6 +109,12 @@ def think_again(view: View, event: Event, now_s: float) -> Moved:
     return replace(after, requires=is_in_sync(after, view.peer)), remembering(view, after)
 
 
+def forget_change(view: View, event: Event, now_s: float) -> Moved:
+    """It was not done; what we wanted is decided anew."""
+    after, actions = confirm(replace(view, change=None), event, now_s)
+    return replace(after, requires=is_in_sync(after, view.peer)), actions
+
+
 def doubt(view: View, _: Event, now_s: float) -> Moved:
     """TILT."""
     after = replace(view, doubt_s=now_s, lease_until_s=LONG_AGO_S, asked_s=now_s)
@@ -216,8 +222,11 @@ def thaw_gone(view: View, _: Event, now_s: float) -> Moved:
     return _thawed(replace(view, linked=False, gone_s=now_s), f"{view.peer} is not there any more")
 
 
+def leave_unhanded(view: View, _: Event, __: float) -> Moved:
+    """The process was to end anyway."""
+    assert view.leaves is not None
+    return view, [on.Say(view.leaves), on.EndReign(True, view.leaves.why)]
+
+
 def _thawed(view: View, why: str) -> Moved:
-    actions: list[Action] = [on.Thaw(why)]
-    if view.leaves is not None:
-        actions = [on.Say(view.leaves), on.EndReign(True, view.leaves.why)]
-    return replace(view, yielding_since_s=LONG_AGO_S), actions
+    return replace(view, yielding_since_s=LONG_AGO_S), [on.Thaw(why)]

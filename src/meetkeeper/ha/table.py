@@ -90,23 +90,31 @@ ROWS: tuple[Row, ...] = (
     _row(22, (P, on.ProofCame), None, (do.nothing, None), ("else", "nothing", "it proves the end of an older reign")),
     _row(23, (P, on.PeerLeft), None, (do.excuse, None), (
         "always", "wait until it may be back", "an announced reboot or upgrade is no failure")),
+    _row(102, (P, on.ForceAsked), given.holds_nothing, (do.refuse_empty, None), (
+        "this server holds nothing yet", "say so", "there is nothing to act with; not even a configuration")),
     _row(24, (P, on.ForceAsked), None, (do.take_force, None), (
-        "always", "read the register, then claim", "R9: a person answers for it, with a reason")),
+        "else", "read the register, then claim", "R9: a person answers for it, with a reason")),
     _row(25, (P, on.SwitchoverAsked), None, (do.refuse_passive, None), (
         "always", "say who can", "only the active can hand over")),
     _row(26, (P, on.LeaveAsked), None, (act.leave, E), ("always", "say goodbye", "the active goes on alone at once")),
     _row(27, (P, on.Paused), None, (do.wait_anew, None), (
         "always", "wait for the lease anew", "what was sent meanwhile has not been read yet")),
     # --- claiming: one change of the register under way --------------------------------------------------------------
+    _row(107, (C, on.Promised), given.has_asked, (do.nothing, None), (
+        "the epoch has been asked for", "nothing", "an earlier claim's promise; one question at a time")),
     _row(29, (C, on.Promised), given.reason_is_gone, (do.nothing, P), (
         "the reason is gone", "follow again", "the active came back; a promise alone costs nothing")),
     _row(30, (C, on.Promised), None, (do.ask_for_epoch, None), (
         "else", "ask the register for the epoch", "R3: the promise stands before the claim")),
+    _row(108, (C, on.ChangeEnded), given.answers_another, (do.nothing, None), (
+        "it answers another change than ours", "nothing", "a right follows from its own answer alone")),
     _row(31, (C, on.ChangeEnded), given.won, (do.reign, A), (
         "won", "remember it, begin the reign", "exactly one server wins an epoch")),
     _row(32, (C, on.ChangeEnded), given.lost, (do.step_back, P), ("lost", "follow whoever won", "somebody was first")),
     _row(33, (C, on.ChangeEnded), None, (do.unsure, None), (
         "no answer", "act on nothing, read again", "R5: an unknown outcome is a refusal for rights")),
+    _row(109, (C, on.RegisterSaid), given.asked_earlier, (do.nothing, None), (
+        "the claim is under way", "nothing", "it was asked before the claim; the claim's own answer decides")),
     _row(34, (C, on.RegisterSaid), given.shows_our_change, (do.reign_after_all, A), (
         "our change stands", "remember it, begin the reign", "the answer was lost, not the change")),
     _row(35, (C, on.RegisterSaid), given.still_as_before, (do.ask_again, None), (
@@ -144,11 +152,16 @@ ROWS: tuple[Row, ...] = (
         "our change stands", "act on it", "the answer was lost, not the change")),
     _row(56, (A, on.RegisterSaid), given.change_is_open, (do.ask_again, None), (
         "nothing has changed", "ask again, from the same version", "whichever arrives first is the only one")),
+    _row(103, (A, on.RegisterSaid), given.change_has_failed, (act.forget_change, None), (
+        "the version has moved on, and what stands is not our change", "take what stands",
+        "our change can't arrive any more; the next tick decides anew")),
     _row(57, (A, on.RegisterSaid), given.must_raise, (act.raise_epoch, None), (
         "we are still active, and the other server has promised more", "ask for as high an epoch",
         "its claim was in vain, and it follows nobody below its promise")),
     _row(58, (A, on.RegisterSaid), None, (do.confirm, None), (
         "else", "remember it; doubts end", "we are still active")),
+    _row(110, (A, on.ChangeEnded), given.answers_another, (do.nothing, None), (
+        "it answers another change than ours", "nothing", "rights and duties follow from a change's own answer")),
     _row(59, (A, on.ChangeEnded), given.won, (act.act_on_change, None), (
         "won", "act on it", "the register has decided")),
     _row(60, (A, on.ChangeEnded), given.lost_to_another, (act.end_lost, E), (
@@ -202,11 +215,15 @@ ROWS: tuple[Row, ...] = (
         "leaving", "hand over the proof; end", "the other server claims at once")),
     _row(83, (Y, on.Promised), None, (act.hand_over, P), (
         "else", "hand over the proof; stand back for a while", "the other server claims at once; if it can't, we do")),
+    _row(104, (Y, on.Ticked), given.leaves_late, (act.leave_unhanded, E), (
+        "leaving, and it takes too long", "say goodbye; end", "whoever waits for this process has waited long enough")),
     _row(84, (Y, on.Ticked), given.takes_too_long, (act.thaw, A), (
-        "it takes too long", "go on", "callers wait; a switchover that does not come about costs nothing else")),
+        "staying, and it takes too long", "go on", "callers wait; a switchover that does not come about costs nothing else")),
     _row(85, (Y, on.Ticked), None, (do.nothing, None), ("else", "nothing", "the disks are at work")),
+    _row(105, (Y, on.Unlinked), given.leaves_alone, (act.leave_unhanded, E), (
+        "leaving, and the engine still stands", "say goodbye; end", "nobody is there to hand over to")),
     _row(86, (Y, on.Unlinked), given.can_thaw, (act.thaw_gone, A), (
-        "the engine still stands", "go on", "nobody is there to hand over to")),
+        "staying, and the engine still stands", "go on", "nobody is there to hand over to")),
     _row(87, (Y, on.Unlinked), None, (do.note_gone, None), ("else", "finish", "its agent or the register decides")),
     _row(88, (Y, on.RegisterSaid), given.is_deposed, (act.end_deposed, E), (
         "a higher epoch, or another active", "stop at once", "one actor: the register has decided")),
@@ -221,8 +238,10 @@ ROWS: tuple[Row, ...] = (
         "always", "end after it", "the handing over comes first")),
     _row(97, (Y, on.Paused), None, (act.doubt, None), (
         "always", "speak to nobody", "somebody else may have become active")),
+    _row(106, (Y, on.PeerLeft), given.leaves_alone, (act.leave_unhanded, E), (
+        "leaving, and the engine still stands", "say goodbye; end", "nobody is there to hand over to")),
     _row(98, (Y, on.PeerLeft), given.can_thaw, (act.thaw_gone, A), (
-        "the engine still stands", "go on", "nobody is there to hand over to")),
+        "staying, and the engine still stands", "go on", "nobody is there to hand over to")),
     _row(99, (Y, on.PeerLeft), None, (do.excuse, None), ("else", "finish", "it will come back")),
 )  # fmt: skip
 

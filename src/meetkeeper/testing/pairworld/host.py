@@ -54,6 +54,8 @@ class Host:
         """The agent does not start the server: an operator has stopped it, or a proof is being made."""
         self.full = False
         self.lives = 0
+        self.again = False
+        """The server ended without being told to, and the agent starts it again."""
         self._starts = 0
 
     # --- the agent --------------------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ class Host:
 
     def vouches(self) -> bool:
         """The agent, which starts the server again, says that nobody was given a proof against its last reign."""
-        if self.world.weather.third_place or self.lives == 1:
+        if self.world.weather.third_place or not self.again:
             return False
         return Prover(self.disk, self.name, lambda proof: proof, self.clock.now_s).nothing_given()
 

@@ -142,7 +142,7 @@ class Judges:
             and self.chain.holds(self._tips[self._acted_epoch], frame)
         ):
             return  # It stands on the newer one's disk: an answer that was late, and true.
-        if self.world.weather.drifts_too_much :
+        if self.world.weather.drifts_too_much:
             return
         raise Violation(
             f"{name} {doing} under epoch {epoch}, and {newer} has acted under {self._acted_epoch}"
@@ -158,8 +158,9 @@ class Judges:
         record = place.record
         if record is None:
             return
-        must = (record.active,) if record.mode is Mode.ASYNC else record.in_sync
-        for name in must:
+        if record.mode is Mode.ASYNC or self.world.loss_accepted == record.active:
+            return
+        for name in record.in_sync:
             if not self.chain.holds(self.disks[name], self.told):
                 raise Violation(
                     f"{name} may be promoted (epoch {record.epoch}, in sync {record.in_sync}) and holds seq "

@@ -56,6 +56,7 @@ class Process:
         self.actor: Acting | None = None
         self.began = False
         self.over = False
+        self.failure: MeetkeeperError | None = None
         self.decided_to = database.position
         """The newest frame that was decided here, as the judges know."""
         self._waiting: deque[Callable[[], None]] = deque()
@@ -72,7 +73,9 @@ class Process:
         )
         self.way = None if world.place is None else world.place.way(self)
         self._seen_s = (host.clock.steady_s(), host.clock.now_s())
-        self.heart = Pairing(self._view(consents=consents), self, database, instance=f"home-{host.name}-{host.lives}")
+        self.heart = Pairing(
+            self._view(consents=consents), self, database, instance=f"home-{host.name}-{host.lives}"
+        )
 
     def _view(self, *, consents: bool) -> View:
         reading = self.standing.read_now()
@@ -140,7 +143,7 @@ class Process:
         """This process can't go on: it ends, as `engine.pair` does."""
         if self.over:
             return
-        self.over = True
+        self.over, self.failure = True, error
         if self.actor is not None:
             self.actor.die()
         self.world.told(self, f"fails: {error.code}: {error.message}")
@@ -204,7 +207,7 @@ class Process:
 
         def ended(outcome: Outcome) -> None:
             self.world.told(self, f"{record.why}: {type(outcome).__name__} {record.epoch} {record.in_sync}")
-            self.heart.on(ev.ChangeEnded(outcome))
+            self.heart.on(ev.ChangeEnded(outcome, record))
 
         if self.way is not None:
             self.way.change(expected, stamped, ended)

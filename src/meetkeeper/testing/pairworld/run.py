@@ -49,7 +49,7 @@ STARTS_AFTER_S = 20.0
 START_S = 1_804_066_200.0
 HOP_S = 0.001
 SHOWN = 90
-QUIET_ROWS = (10, 38, 51)
+QUIET_ROWS = (10, 11, 38, 51)
 FULL = ("journal:append", "journal:open", "promise:write", "standing:write", "proof:write")
 
 
@@ -140,7 +140,9 @@ class World:
     def row(self, process: Process, row: Row, before: View, after: View) -> None:
         """A row of the table was taken."""
         if row.number not in QUIET_ROWS:
-            self.told(process, f"row {row.number}: {before.role} → {after.role} epoch {after.epoch}: {row.does}")
+            self.told(
+                process, f"row {row.number}: {before.role} → {after.role} epoch {after.epoch}: {row.does}"
+            )
         self.judges.promised(process.name, process.database.promised)
 
     def processes(self) -> list[Process]:
@@ -186,18 +188,18 @@ class World:
     def ended(self, process: Process) -> None:
         """A process has ended by itself."""
         if process.alive:
-            self._gone(process.host, "ended")
+            self._gone(process.host, "ended", again=process.failure is not None)
 
     def kill(self, host: Host) -> None:
         """SIGKILL."""
         if host.process is not None:
-            self._gone(host, "killed")
+            self._gone(host, "killed", again=True)
 
-    def _gone(self, host: Host, why: str) -> None:
+    def _gone(self, host: Host, why: str, *, again: bool) -> None:
         process = host.process
         assert process is not None
         self.told(process, f"is {why}")
-        host.process = None
+        host.process, host.again = None, again
         process.die()
         host.disk = self._again(host, host.disk.killed())
         host.start_in(self.weather.backoff_s * (0.5 + self.dice.random()))
@@ -208,6 +210,7 @@ class World:
             return
         self.told(host.process, f"{host.name} loses its power {why}")
         process, host.process, host.on, host.held = host.process, None, False, False
+        host.again = False
         if process is not None:
             process.die(host_died=True)
         host.disk = self._again(host, host.disk.crash(host.dice))
@@ -445,7 +448,9 @@ def _fill(disk: CrashDisk) -> None:
 def _config() -> Config:
     return Config(
         cluster=ClusterConfig(secret="0123456789abcdef" * 2, time_zone="UTC"),
-        rooms=tuple(RoomConfig(id=room, email=f"{room}@example.org", calendar=NoCalendar()) for room in ROOMS),
+        rooms=tuple(
+            RoomConfig(id=room, email=f"{room}@example.org", calendar=NoCalendar()) for room in ROOMS
+        ),
         bridges=(
             JanusBridge(
                 id="b0",

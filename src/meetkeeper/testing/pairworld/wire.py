@@ -130,8 +130,9 @@ class Connection:
         taker = self.other(side)
         last_s = max((one[0] for one in side.waiting), default=self.wire.sky.now_s())
         delay_s = max(0.0, last_s - self.wire.sky.now_s()) + self.wire.latency_s()
-        if not self.wire.blocked[side.end.name]:
-            self.wire.sky.at(delay_s, lambda: taker.end.let(lambda: self.close(taker, "the other hung up")))
+        if self.wire.blocked[side.end.name]:
+            delay_s += self.wire.sky.weather.break_s
+        self.wire.sky.at(delay_s, lambda: taker.end.let(lambda: self.close(taker, "the other hung up")))
 
     def close(self, side: _Side, why: str) -> None:
         """This end learns that it is over."""

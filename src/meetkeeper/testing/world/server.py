@@ -152,10 +152,14 @@ class Server:
             for fiber in silent:
                 self.spawn(fiber)
         self._let_out()
+        self._look_drained()
 
     def _look_drained(self) -> None:
         busy = self._running and self._patient
-        if self._drained is None or busy or not self.alive or self.kept_seq < self.node.applied_seq:
+        applied = self.node.applied_seq
+        if self._drained is None or busy or not self.alive:
+            return
+        if min(self.kept_seq, self._partner.held_seq()) < applied:
             return
         drained, self._drained = self._drained, None
         drained()
@@ -266,6 +270,7 @@ class Server:
                 self._fail(error)
                 return
             self._outside.happened(seen.Kept(self.node.database.kept))
+            self._partner.kept()
             self._let_out()
             self._wake()
 
