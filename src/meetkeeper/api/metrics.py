@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from meetkeeper.api.gate import EngineStatus, Gate, Measured
 from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import Step
+from meetkeeper.engine.status import PairStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 TALLY_KEPT_S = 10.0
@@ -100,6 +101,8 @@ class _Page(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families."""
         yield from self._server()
+        if self._status.pair is not None:
+            yield from _pair(self._status.pair)
         yield from self._house()
         yield from self._neighbours()
         requests = CounterMetricFamily(
@@ -159,3 +162,41 @@ class _Page(Collector):
         yield GaugeMetricFamily(
             "meetkeeper_mail_up", "1 while the mail server answers.", value=float(bool(self._status.mail.ok))
         )
+
+
+VERDICTS = ("ready", "at risk", "not ready", "unknown")
+
+
+def _pair(pair: PairStatus) -> Iterator[Metric]:
+    """The pair, as this server sees it."""
+    roles = GaugeMetricFamily(
+        "meetkeeper_pair_role", "1 for the role a server has.", labels=["server", "role"]
+    )
+    roles.add_metric([pair.me, pair.role], 1)
+    roles.add_metric([pair.peer, pair.peer_role], 1)
+    yield roles
+    ready = GaugeMetricFamily(
+        "meetkeeper_pair_standby", "1 for the passive server's verdict about itself.", labels=["verdict"]
+    )
+    for verdict in VERDICTS:
+        ready.add_metric([verdict], float(pair.ready == verdict))
+    yield ready
+    alarms = GaugeMetricFamily("meetkeeper_pair_alarm", "1 for each alarm that stands.", labels=["alarm"])
+    for name, _ in pair.alarms:
+        alarms.add_metric([name], 1)
+    yield alarms
+    for name, text, value in (
+        ("linked", "1 while the other server is there.", float(pair.linked)),
+        ("in_sync", "Servers that hold everything acknowledged.", float(len(pair.in_sync))),
+        ("heard_age_seconds", "Since the other server was last heard.", pair.heard_s),
+        ("behind_frames", "Frames that the passive server lacks.", float(pair.behind)),
+        (
+            "loss_frames",
+            "Acknowledged frames that would be lost if this host vanished now.",
+            float(pair.loss),
+        ),
+        ("both_disks", "1 while an answer is on both disks.", float(pair.durability == "both")),
+        ("register_trouble", "1 while the register can't be used.", float(bool(pair.register_trouble))),
+        ("maintenance_left_seconds", "So long no failover begins by itself.", pair.maintenance_left_s),
+    ):
+        yield GaugeMetricFamily(f"meetkeeper_pair_{name}", text, value=value)

@@ -53,7 +53,13 @@ class RiskList(Struct, frozen=True, kw_only=True):
 def risks(state: State, status: EngineStatus, now_s: float) -> tuple[Risk, ...]:
     """Everything that may go wrong from now on."""
     cluster = state.settings().cluster
-    found = [*_server(status), *_brakes(state), *_calendars(state, status, now_s), *_bridges(status)]
+    found = [
+        *_server(status),
+        *_pair(status),
+        *_brakes(state),
+        *_calendars(state, status, now_s),
+        *_bridges(status),
+    ]
     found += [*_meetings(state, cluster, now_s), *_stuck(state, cluster)]
     found.sort(key=lambda risk: (risk.at_s or 0.0, risk.level != "red", risk.about))
     return tuple(found[:ROWS_MAX])
@@ -82,6 +88,26 @@ def _server(status: EngineStatus) -> Iterator[Risk]:
             f"The mail server does not answer: {status.mail.text}. {waiting} mails wait.",
             "Look at the mail server; what waits is sent when it answers.",
         )
+
+
+_STANDBY: dict[str, Level] = {"not ready": "red", "at risk": "amber"}
+_ALARMED: dict[str, Level] = {"catching-up": "amber", "lagging": "amber"}
+
+
+def _pair(status: EngineStatus) -> Iterator[Risk]:
+    """What is wrong with the pair: alarms, and a passive server that could not take over well."""
+    pair = status.pair
+    if pair is None:
+        return
+    for name, text in pair.alarms:
+        yield _now(
+            _ALARMED.get(name, "red"), "pair", name, text, "meetkeeper status, meetkeeper standby check"
+        )
+    level = _STANDBY.get(pair.ready)
+    if level is not None and pair.linked and not pair.alarms:
+        passive = pair.me if pair.role == "passive" else pair.peer
+        text = f"{passive} is {pair.ready}: {' '.join(pair.reasons)}"
+        yield _now(level, "standby", passive, text, "meetkeeper standby check")
 
 
 def _brakes(state: State) -> Iterator[Risk]:

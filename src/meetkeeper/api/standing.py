@@ -7,7 +7,7 @@ from meetkeeper.engine.status import BridgeStatus, MailStatus, RoomStatus
 
 Standing = Literal["ok", "failing", "waiting", "none"]
 _UNSEEN = "not yet reached"
-_UNWANTED = "not configured"
+_UNWANTED = ("not configured", "not in use")
 
 
 def calendar_standing(room: RoomConfig, status: RoomStatus | None) -> Standing:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from meetkeeper.cli import pairing
+from meetkeeper.cli.session import Session
 from meetkeeper.core.errors import Refused, TheirMistake
 
 if TYPE_CHECKING:
@@ -142,7 +144,13 @@ def stop_proof_command(home: Path, *, as_json: bool) -> None:
 
 
 @click.command("failback")
-@home_argument
+@click.argument("home", type=click.Path(path_type=Path), envvar="MEETKEEPER_HOME", required=False)
+@click.option(
+    "--to", default="", help="The server that shall act again; default: the one that founded the pair."
+)
+@click.option("--wait-s", default=600.0, show_default=True, help="So long to wait until it holds everything.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen; do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON, for programs.")
 @click.option(
     "--files", "by_files", is_flag=True, help="By copying files, in the seven steps of `files` mode."
 )
@@ -159,9 +167,15 @@ def stop_proof_command(home: Path, *, as_json: bool) -> None:
 @click.option("--accept-loss", default="", help="Why it is right to take a copy that holds less.")
 @leftovers_option
 @settle_option
+@click.pass_context
 def failback_command(
-    home: Path,
+    ctx: click.Context,
+    home: Path | None,
     *,
+    to: str,
+    wait_s: float,
+    dry_run: bool,
+    as_json: bool,
     by_files: bool,
     source: Path | None,
     confirmed: tuple[str, ...],
@@ -170,12 +184,20 @@ def failback_command(
     remove_leftovers: bool,
     settle_s: float | None,
 ) -> None:
-    """Make this server the active one again, with the other one's files. Interrupted anywhere: say it again."""
+    """Let the server of before act again: when it holds everything, by a switchover; with --files by copying files.
+
+    Interrupted anywhere: say it again.
+    """
     from meetkeeper.app.home import Home
     from meetkeeper.ops import failback
 
-    if not by_files or source is None:
-        raise click.UsageError("Say --files and --from FOLDER, the other server's home.")
+    if not by_files:
+        session = ctx.ensure_object(Session)
+        session.home = str(home) if home is not None else session.home
+        pairing.fail_back(session, to=to, wait_s=wait_s, dry_run=dry_run, json_out=as_json)
+        return
+    if source is None or home is None:
+        raise click.UsageError("Say HOME, --files and --from FOLDER, the other server's home.")
     place = Home(home)
     route = failback.Route(
         home=place.path,

@@ -1,4 +1,4 @@
-"""Commands that look: status, today, risk, rooms, meetings, meeting, outbox, explain. Each takes --json."""
+"""Commands that look: status, today, risk, rooms, meetings, meeting, explain. Each takes --json."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from click.exceptions import Exit
 
 from meetkeeper.api.client import part
 from meetkeeper.cli import show
+from meetkeeper.cli.pairing import explain_table, pair_facts
 from meetkeeper.cli.session import Session, as_json, json_option, pass_session
 
 Answer = dict[str, Any]
@@ -33,6 +34,9 @@ def status(session: Session, *, json_out: bool) -> None:
             ("mail", f"{seen['mail']['state']}: {seen['mail']['text']}"),
         ]
     )
+    if seen["pair"] is not None:
+        click.echo()
+        pair_facts(seen["pair"])
     click.echo()
     rows = [(one["id"], one["state"], str(one["vmrs"]), one["text"]) for one in seen["bridges"]]
     show.table(("bridge", "state", "VMRs", "says"), rows, empty="No bridge is configured.")
@@ -208,12 +212,20 @@ def meeting_facts(one: Answer) -> None:
 
 
 @click.command()
-@click.argument("about")
+@click.argument("about", required=False, default="")
 @click.option("--limit", default=50, show_default=True)
+@click.option(
+    "--ha", "table", is_flag=True, help="Every row that decides which server of a pair may act, and why."
+)
 @json_option
 @pass_session
-def explain(session: Session, *, about: str, limit: int, json_out: bool) -> None:
-    """What happened to a meeting, room, alias or effect, and why; newest first."""
+def explain(session: Session, *, about: str, limit: int, table: bool, json_out: bool) -> None:
+    """What happened to a meeting, room, alias or effect, and why; newest first. With --ha: who may act, and why."""
+    if table:
+        explain_table(json_out=json_out)
+        return
+    if not about:
+        raise click.UsageError("Say what: a meeting's id, a room, an alias, an effect's key; or --ha.")
     seen = session.client.get(f"/explain/{part(about)}", limit=limit)
     if json_out:
         as_json(seen)

@@ -13,7 +13,7 @@ from click.exceptions import Exit
 
 import meetkeeper
 from meetkeeper.api.client import MeetkeeperError, Unavailable
-from meetkeeper.cli import acting, aside, configuring, looking
+from meetkeeper.cli import acting, aside, configuring, looking, pairing
 from meetkeeper.cli.session import Session
 
 EXIT_REFUSED = 1
@@ -69,6 +69,12 @@ def _group(ctx: click.Context, home: str | None, url: str | None, token: str | N
 
 def build_cli() -> click.Group:
     """The group of commands that speak to a running server."""
-    for command in (*looking.COMMANDS, *acting.COMMANDS, *configuring.COMMANDS, *aside.COMMANDS):
+    for command in (
+        *looking.COMMANDS,
+        *acting.COMMANDS,
+        *configuring.COMMANDS,
+        *aside.COMMANDS,
+        *pairing.COMMANDS,
+    ):
         _group.add_command(command)
     return _group
