@@ -9,7 +9,7 @@ from meetkeeper.ha import happenings as on
 from meetkeeper.ha.happenings import Event
 from meetkeeper.ha.machine import step
 from meetkeeper.ha.table import IGNORED, ROWS
-from meetkeeper.ha.view import LONG_AGO_S, View
+from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, View, claim_reason, may_speak
 from meetkeeper.ha.words import ORIGIN, Found, Leaving, Lost, Mode, Position, Role, Unknown, Witness, Won
 from tests.ha.views import (
     AWAY,
@@ -160,6 +160,7 @@ CASES: list[tuple[int, View, Event, str]] = [
     (108, claiming(), on.ChangeEnded(Won(4), record(5, "a", ("a",))), ""),
     (109, claiming(), said(record(5, "b"), 3), ""),
     (109, claiming(change=None), said(record(6, "b")), ""),
+    (111, claiming(), on.Paused(9.0), ""),
     (110, dropping(), on.ChangeEnded(Lost(Found(record(5, "a", by="a"), 4)), record(5, "a", BOTH)), ""),
 ]
 
@@ -208,6 +209,29 @@ def test_an_ended_server_does_nothing() -> None:
         after = step(replace(view, role=Role.ENDED), event, NOW_S)
         assert after.view.role is Role.ENDED
         assert after.actions == []
+
+
+def test_the_first_lease_counts_from_the_claim() -> None:
+    """An answer that was long on its way gives no right to speak: the other server may have waited for us meanwhile."""
+    both = record(6, "a", BOTH, by="a")
+    asked = claiming(change=Change(Kind.CLAIM, 3, both, asked_s=NOW_S - 2.0))
+    won = on.ChangeEnded(Won(4), both)
+    assert may_speak(step(asked, won, NOW_S).view, NOW_S)
+    late_s = NOW_S - 2.0 + asked.timing.holder_s
+    assert not may_speak(step(asked, won, late_s).view, late_s)
+    paused = step(asked, on.Paused(9.0), NOW_S).view
+    assert not may_speak(step(paused, won, NOW_S).view, NOW_S)
+
+
+def test_a_right_just_learned_of_is_waited_for() -> None:
+    """The register shows a new reign of the other server, or us in sync again: its lease begins now, as far as we know."""
+    for known in (record(4, "a"), record(5, "b", ("b",))):
+        silent = bereft(record=known, peer_role=Role.PASSIVE)
+        after = step(silent, said(record(5, "b")), NOW_S)
+        assert after.row is not None
+        assert after.row.number == 16
+        assert claim_reason(after.view, NOW_S + 3.0) is None
+        assert claim_reason(after.view, NOW_S + 3.3) is not None
 
 
 def test_a_change_that_was_overtaken_is_asked_for_anew() -> None:

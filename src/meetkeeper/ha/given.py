@@ -13,6 +13,7 @@ from meetkeeper.ha.view import (
     is_behind,
     is_in_doubt,
     is_in_sync,
+    learned,
 )
 from meetkeeper.ha.words import Empty, Found, Lost, Mode, Record, Role, Won
 
@@ -78,7 +79,7 @@ def may_claim(view: View, event: Event, now_s: float) -> bool:
     assert isinstance(event, on.RegisterSaid)
     match event.reading:
         case Found(record, _):
-            return claim_reason(_with(view, record), now_s) is not None
+            return claim_reason(_with(view, record, now_s), now_s) is not None
         case Empty():
             fits = view.record is None or view.forced is not None
             return fits and claim_reason(view, now_s) is not None
@@ -86,8 +87,8 @@ def may_claim(view: View, event: Event, now_s: float) -> bool:
             return False
 
 
-def _with(view: View, record: Record) -> View:
-    return replace(view, record=record, trouble="")
+def _with(view: View, record: Record, now_s: float) -> View:
+    return replace(learned(view, record, now_s), trouble="")
 
 
 def reason_is_gone(view: View, _: Event, now_s: float) -> bool:

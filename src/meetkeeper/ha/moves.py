@@ -6,7 +6,17 @@ from msgspec.structs import replace
 
 from meetkeeper.ha import happenings as on
 from meetkeeper.ha.happenings import Action, Event
-from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, Reason, View, claim_reason, fences, is_in_sync
+from meetkeeper.ha.view import (
+    LONG_AGO_S,
+    Change,
+    Kind,
+    Reason,
+    View,
+    claim_reason,
+    fences,
+    is_in_sync,
+    learned,
+)
 from meetkeeper.ha.words import (
     Beacon,
     Empty,
@@ -67,7 +77,7 @@ def noted(view: View, event: on.RegisterSaid, now_s: float) -> View:
     """What is known after the register was read."""
     match event.reading:
         case Found(record, version):
-            return replace(view, record=record, version=version, read_s=now_s, trouble="")
+            return replace(learned(view, record, now_s), version=version, read_s=now_s, trouble="")
         case Empty(version):
             return replace(view, version=version, read_s=now_s, trouble="")
         case Unreachable(why):
@@ -144,7 +154,7 @@ def ask_for_epoch(view: View, event: Event, now_s: float) -> Moved:
         why=str(why) if view.forced is None else f"{why}: {view.forced.why}",
         at_s=0.0,
     )
-    change = Change(Kind.CLAIM, view.version, record)
+    change = Change(Kind.CLAIM, view.version, record, asked_s=now_s)
     asked = on.ChangeRegister(view.version, record)
     return replace(view, epoch=event.epoch, change=change, asked_s=now_s), [asked]
 
@@ -187,7 +197,9 @@ def _reigning(view: View, version: int, now_s: float) -> Moved:
         trouble="",
         read_s=now_s,
         requires=view.peer in record.in_sync,
-        lease_until_s=now_s + view.timing.holder_s if view.peer in record.in_sync else LONG_AGO_S,
+        lease_until_s=view.change.asked_s + view.timing.holder_s
+        if view.peer in record.in_sync
+        else LONG_AGO_S,
         doubt_s=LONG_AGO_S,
         leaves=None,
         ending=False,
@@ -211,6 +223,12 @@ def step_back_reading(view: View, event: Event, now_s: float) -> Moved:
 def _stepped_back(view: View, said: on.RegisterSaid, now_s: float) -> Moved:
     after = replace(noted(view, said, now_s), change=None, forced=None)
     return after, remembering(view, after)
+
+
+def forget_lease(view: View, _: Event, __: float) -> Moved:
+    """What is won meanwhile gives no right to speak before the other server has been heard."""
+    change = view.change
+    return replace(view, change=None if change is None else replace(change, asked_s=LONG_AGO_S)), []
 
 
 def take_force(view: View, event: Event, now_s: float) -> Moved:
@@ -263,7 +281,7 @@ def _heard(view: View, said: Hello | Beacon, now_s: float) -> View:
     )
     # What a server says about the register is news, not a right: a claim reads the register itself.
     if newer and view.role is Role.PASSIVE:
-        after = replace(after, record=told, version=said.version)
+        after = replace(learned(after, told, now_s), version=said.version)
     return after
 
 

@@ -15,7 +15,7 @@ from meetkeeper.ha.words import Found, Leaving, Lost, Record, Won, Yielded
 
 def _ask(view: View, kind: Kind, record: Record, now_s: float) -> Moved:
     asked = on.ChangeRegister(view.version, record)
-    return replace(view, change=Change(kind, view.version, record), asked_s=now_s), [asked]
+    return replace(view, change=Change(kind, view.version, record, asked_s=now_s), asked_s=now_s), [asked]
 
 
 def _next(view: View, in_sync: tuple[str, ...], epoch: int, why: str) -> Record:

@@ -135,6 +135,9 @@ ROWS: tuple[Row, ...] = (
     _row(47, (C, on.ProofCame), given.proof_counts, (do.take_proof_quietly, None), (
         "about the reign that stands", "keep it", "the next claim may need it")),
     _row(48, (C, on.ProofCame), None, (do.nothing, None), ("else", "nothing", "it proves the end of an older reign")),
+    _row(111, (C, on.Paused), None, (do.forget_lease, None), (
+        "always", "go on, without the lease that comes with an epoch",
+        "the register decides by versions; but the lease counts from when the claim was asked, by a clock that ran")),
     # --- active ------------------------------------------------------------------------------------------------------
     _row(50, (A, on.Ticked), given.must_go_alone, (act.drop_peer, None), (
         "the other server has not echoed within the lease", "R2: ask for in_sync without it",
@@ -260,7 +263,6 @@ IGNORED: tuple[Ignored, ...] = (
     Ignored(C, on.Drained, "a switchover that is over"),
     Ignored(C, on.ReignEnded, "nothing reigns here"),
     Ignored(C, on.ActorFailed, "nothing acts here; the process ends by itself"),
-    Ignored(C, on.Paused, "the register decides by versions, not by clocks"),
     Ignored(C, on.MaintenanceSet, "handled before the table: it is policy alone"),
     Ignored(A, on.Promised, "a promise of a claim that is settled"),
     Ignored(A, on.ReignBegan, "the shell shows it; rights came with the register's answer"),

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meetkeeper.ha.words import (
     ORIGIN,
@@ -39,6 +40,8 @@ class Change(Struct, frozen=True):
     expected: int
     record: Record
     unknown: bool = False
+    asked_s: float = LONG_AGO_S
+    """When it was asked first: it may have been done at any time since."""
 
 
 class View(Struct, frozen=True, kw_only=True):
@@ -100,6 +103,16 @@ class View(Struct, frozen=True, kw_only=True):
 def is_in_sync(view: View, who: str) -> bool:
     """R names it: it holds everything that was acknowledged."""
     return view.record is not None and who in view.record.in_sync
+
+
+def learned(view: View, record: Record, now_s: float) -> View:
+    """This record stands. A right that it gives the other server over us, which we did not know of, may have begun just
+    now: its lease has to be waited for from here on, whenever it was heard last.
+    """
+    known = view.record
+    rights = record.active == view.peer and view.me in record.in_sync
+    new = known is None or known.epoch < record.epoch or view.me not in known.in_sync
+    return replace(view, record=record, heard_s=max(view.heard_s, now_s) if rights and new else view.heard_s)
 
 
 def is_alone(view: View) -> bool:
