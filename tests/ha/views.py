@@ -70,7 +70,12 @@ def bereft(**more: Any) -> View:
 def claiming(**more: Any) -> View:
     """Server a has asked for epoch 6."""
     wanted = record(6, "a", ("a",), by="a")
-    known: dict[str, Any] = {"role": Role.CLAIMING, "epoch": 6, "change": Change(Kind.CLAIM, 3, wanted), "asked_s": NOW_S}
+    known: dict[str, Any] = {
+        "role": Role.CLAIMING,
+        "epoch": 6,
+        "change": Change(Kind.CLAIM, 3, wanted),
+        "asked_s": NOW_S,
+    }
     return bereft(**(known | more))
 
 

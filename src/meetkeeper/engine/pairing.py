@@ -388,7 +388,11 @@ class Pairing:
             self.view = replace(view, peer_position=have.position)
             self._hands.look_again()
         else:
+            required = self.view.requires
             self.on(ev.PeerKept(have.position, self._hands.released_seq()))
+            if self.view.requires and not required:
+                # A server that lacks nothing says so once: no further frame may come for hours.
+                self.on(ev.PeerKept(have.position, self._hands.released_seq()))
 
     def _begin(self, begin: words.Begin) -> None:
         if self.view.role is not Role.PASSIVE or begin.epoch < self.view.epoch:

@@ -1,13 +1,13 @@
-"""The neighbours of the demonstration, all on loopback: a CalDAV server, a mail sink, a bridge where one is installed.
+"""The demonstration's house, all on loopback: a CalDAV server, a bridge where one is installed, and two servers.
 
 The CalDAV server is Radicale as its own process; the mail sink keeps every mail as a file; Janus is started privately
-where Debian's package is installed, else the join page alone is the bridge.
+where Debian's package is installed, else the join page alone is the bridge. The servers become a pair by the same code
+as `meetkeeper pair` and `init --join`, with a register that is a folder beside them.
 """
 
-import contextlib
-import os
+import datetime
+import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +20,9 @@ from urllib.error import HTTPError, URLError
 from msgspec import Struct
 
 from meetkeeper.api.passwords import hash_password
-from meetkeeper.app.home import Home, NodeConfig, init, new_secret
+from meetkeeper.app import configfile, pairing
+from meetkeeper.app.demo.servers import Server, Servers, end
+from meetkeeper.app.home import FileRegisterNode, Home, NodeConfig, init, new_secret
 from meetkeeper.bridges.janus.launch import PrivateJanus, Settings, find_janus
 from meetkeeper.core.configuration import (
     AccessConfig,
@@ -37,12 +39,16 @@ from meetkeeper.core.configuration import (
     TimeConfig,
     VmrConfig,
 )
-from meetkeeper.core.errors import Unavailable
+from meetkeeper.core.errors import Refused, Unavailable
+
+__all__ = ["ROOMS", "Pace", "Parts", "Radicale", "clear", "end", "free_port"]
 
 ROOMS = (("oslo", "Oslo", 8), ("bergen", "Bergen", 14), ("tromso", "Tromsø", 4))
 CALDAV_USER = "rooms"
 START_S_MAX = 30.0
-STOP_S_MAX = 8.0
+PORTS = range(20_000, 32_000)
+PORT_TRIES = 200
+NAMES = ("north", "south")
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -56,17 +62,26 @@ class Pace(Struct, frozen=True, kw_only=True):
     reconcile_s: float = 5.0
 
 
-def free_port(wanted: int = 0) -> int:
-    """`wanted` when nobody listens there, else any free port of loopback."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
+def free_port(wanted: int = 0, *, twins: bool = False) -> int:
+    """`wanted` when nobody listens there, else any free port of loopback; with `twins` the next one is free too.
+
+    Below those that the system gives to outgoing connections: a server that is down for a moment finds its port again.
+    """
+    some = (PORTS.start + secrets.randbelow(len(PORTS)) for _ in range(PORT_TRIES))
+    for port in (wanted, *some):
+        if port and _is_free(port) and (not twins or _is_free(port + 1)):
+            return port
     raise Unavailable("no-port", "This machine has no free port on loopback.")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class Radicale:
@@ -142,13 +157,17 @@ class Radicale:
 
 
 class Parts:
-    """Everything around the server, and its home."""
+    """Everything around the servers, and the servers' homes."""
 
     def __init__(self, folder: Path, *, port: int, pace: Pace, janus: bool = True) -> None:
         self.folder = folder
-        self.home = Home(folder / "home")
+        self.register = folder / "register"
         self.password = new_secret()[:12]
-        self.port = free_port(port)
+        north, south = (
+            Server(Home(folder / name), free_port(wanted), free_port(twins=True))
+            for name, wanted in zip(NAMES, (port, port and port + 1), strict=True)
+        )
+        self.servers = Servers(north, south)
         self.mail_port = free_port(2525)
         self.radicale = Radicale(folder / "caldav", free_port(5232))
         self.janus: PrivateJanus | None = None
@@ -163,12 +182,11 @@ class Parts:
             )
             (folder / "janus").mkdir(parents=True, exist_ok=True)
             self.janus = PrivateJanus(folder / "janus", settings)
-        self._server: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        """Where the server answers."""
-        return f"http://127.0.0.1:{self.port}"
+        """The address people are given: the first server's. While the other one acts, it leads there (307)."""
+        return self.servers.north.url
 
     @property
     def mail_folder(self) -> Path:
@@ -181,12 +199,28 @@ class Parts:
         if self.janus is not None:
             self.janus.start()
 
-    def lay_home(self) -> None:
-        """A home folder that knows them all."""
-        if self.home.node_file.exists():
-            return
-        node = NodeConfig(name="demo", listen_host="127.0.0.1", listen_port=self.port)
-        init(self.home, node, self.config)
+    def lay_homes(self) -> None:
+        """Two homes in a pair: the first knows everything, the second learns it. Raises `Refused` for old ones."""
+        north, south = self.servers.both
+        if north.home.node_file.exists():
+            raise Refused(
+                "demo-folder",
+                f"{self.folder} holds an earlier demonstration. Remove it, or choose another folder.",
+            )
+        self.register.mkdir(parents=True, exist_ok=True)
+        init(north.home, NodeConfig(name=north.name, listen_port=north.port), self.config)
+        north.home.schema_file.write_bytes(configfile.schema())
+        invitation = pairing.found(
+            north.home,
+            listen=north.line,
+            peer=south.name,
+            peer_address=south.line,
+            register=FileRegisterNode(folder=str(self.register)),
+            url=north.url,
+            now=datetime.datetime.now(datetime.UTC),
+        )
+        pairing.accept(south.home, invitation, host="127.0.0.1", port=south.port, url=south.url)
+        invitation.unlink()
 
     @property
     def config(self) -> Config:
@@ -246,65 +280,12 @@ class Parts:
             reconcile_s=self._pace.reconcile_s,
         )
 
-    def start_server(self) -> None:
-        """Start the server without an agent, so that a SIGKILL ends it, and wait until it is ready.
-
-        Raises `Unavailable` when it does not come up.
-        """
-        log = (self.folder / "server.log").open("ab")
-        with contextlib.suppress(FileNotFoundError):
-            (self.home.path / "local" / "address").unlink()
-        self._server = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
-            [sys.executable, "-m", "meetkeeper.app.main", "run", "--no-agent", str(self.home.path)],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + START_S_MAX
-        while not self.is_ready():
-            if time.monotonic() > deadline or self._server.poll() is not None:
-                raise Unavailable(
-                    "demo-server", f"The server did not start. Its log ends with:\n{self.log_tail()}"
-                )
-            time.sleep(0.02)
-
-    def is_ready(self) -> bool:
-        """True once the server has said where it listens, which it does when it acts."""
-        return self.home.address() is not None
-
-    def kill_server(self) -> None:
-        """SIGKILL: no farewell, no last flush."""
-        if self._server is not None:
-            self._server.send_signal(signal.SIGKILL)
-            self._server.wait()
-
-    def server_ended(self) -> bool:
-        """True when the server process is gone."""
-        return self._server is not None and self._server.poll() is not None
-
-    def log_tail(self) -> str:
-        """The end of the server's log."""
-        return (self.folder / "server.log").read_text(errors="replace")[-4_000:]
-
     def stop(self) -> None:
         """Stop everything that was started here."""
-        end(self._server)
+        self.servers.stop()
         self.radicale.stop()
         if self.janus is not None:
             self.janus.stop()
-
-
-def end(process: "subprocess.Popen[bytes] | None") -> None:
-    """Ask a child to go, then insist."""
-    if process is None or process.poll() is not None:
-        return
-    process.terminate()
-    try:
-        process.wait(STOP_S_MAX)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def local_zone() -> str:
@@ -317,12 +298,3 @@ def local_zone() -> str:
 def clear(folder: Path) -> None:
     """Remove a folder that a demonstration made."""
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def is_running(pid: int) -> bool:
-    """True while the process exists."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

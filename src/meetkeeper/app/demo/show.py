@@ -3,23 +3,28 @@
 import asyncio
 import signal
 import tempfile
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import click
 
 from meetkeeper.app.demo.mail_sink import MailSink
 from meetkeeper.app.demo.parts import ROOMS, Pace, Parts, clear
+from meetkeeper.app.demo.servers import Server
+
+LOOK_S = 0.25
 
 
 def run(folder: Path | None, *, port: int) -> int:
     """Start it, say what to try, stop it on Ctrl-C; the exit code. A folder of our own making is removed at the end."""
     place = folder or Path(tempfile.mkdtemp(prefix="meetkeeper-demo-"))
     place.mkdir(parents=True, exist_ok=True)
-    click.echo("Starting a calendar server, a mail sink and a meeting server …", err=True)
+    click.echo("Starting a calendar server, a mail sink and two meeting servers …", err=True)
     parts = Parts(place, port=port, pace=Pace())
     try:
         parts.start_neighbours()
-        parts.lay_home()
+        parts.lay_homes()
         asyncio.run(_hold(parts))
     finally:
         parts.stop()
@@ -29,36 +34,63 @@ def run(folder: Path | None, *, port: int) -> int:
 
 
 async def _hold(parts: Parts) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
     sink = MailSink(parts.mail_folder, port=parts.mail_port)
     await sink.start()
     try:
-        await asyncio.to_thread(parts.start_server)
-        click.echo(welcome(parts))
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        await _until_stopped(parts, stop)
+        starting = asyncio.ensure_future(asyncio.to_thread(parts.servers.start))
+        await asyncio.wait(
+            {starting, asyncio.ensure_future(stop.wait())}, return_when=asyncio.FIRST_COMPLETED
+        )
+        if not stop.is_set():
+            active = starting.result()
+            click.echo(welcome(parts, active))
+            await _watch(parts, stop, active)
         click.echo("\nStopping …", err=True)
     finally:
         await sink.stop()
 
 
-async def _until_stopped(parts: Parts, stop: asyncio.Event) -> None:
+async def _watch(parts: Parts, stop: asyncio.Event, active: Server) -> None:
+    """Say who acts whenever that changes, until told to stop. Raises when an agent has ended."""
+    whole = True
     while not stop.is_set():
-        try:
-            async with asyncio.timeout(1.0):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
                 await stop.wait()
-        except TimeoutError:
-            if parts.server_ended():
-                raise click.ClickException(
-                    f"The server has ended. Its log says:\n{parts.log_tail()}"
-                ) from None
+        for server in parts.servers.both:
+            if server.has_ended:
+                raise click.ClickException(f"{server.name} has ended. Its log says:\n{server.log_tail()}")
+        found = await asyncio.to_thread(parts.servers.acting)
+        if found is not None and found is not active:
+            _say(f"{found.name} acts now: {found.url}/  (its node is process {found.node_pid()})")
+            active, whole = found, False
+        if found is not None and whole != (now := await asyncio.to_thread(is_whole, found)):
+            other = parts.servers.other(found)
+            _say(
+                f"{other.name} holds everything again and could take over (its node is process {other.node_pid()})"
+                if now
+                else f"{other.name} is not there: {found.name} goes on alone"
+            )
+            whole = now
 
 
-def welcome(parts: Parts) -> str:
+def is_whole(active: Server) -> bool:
+    """True when the other one holds everything, as the active says."""
+    return len(active.pair_status().get("in_sync", ())) == 2
+
+
+def _say(text: str) -> None:
+    click.echo(f"{datetime.now():%H:%M:%S}  {text}")  # noqa: DTZ005 - for a person who looks at this machine's clock
+
+
+def welcome(parts: Parts, active: Server) -> str:
     """What to try."""
-    command = f"meetkeeper --home {parts.home.path}"
+    passive = parts.servers.other(active)
+    command = f"meetkeeper --home {active.home.path}"
     bridge = (
         f"Janus at {parts.janus.client_url}"
         if parts.janus is not None
@@ -66,16 +98,18 @@ def welcome(parts: Parts) -> str:
     )
     calendars = "\n".join(f"               {parts.radicale.calendar_url(room)}" for room, _, _ in ROOMS)
     return f"""
-meetkeeper is running.
+Two meetkeeper servers are running as a pair.
 
-  Web page     {parts.url}/
+  {active.name:<12} {active.url}/   active: acts, and is the address in the mails
+  {passive.name:<12} {passive.url}/   passive: holds the same, leads to the active (307)
   Log in       admin, password {parts.password}
-  API          {parts.url}/api/v1/docs
+  API          {active.url}/api/v1/docs
   Calendars    user rooms, any password; one per room:
 {calendars}
   Bridge       {bridge}
   Mails        {parts.mail_folder}
-  Server log   {parts.folder / "server.log"}
+  Homes, logs  {parts.folder}
+  Register     {parts.register} (in real life: on a third host)
 
 Try in another shell:
 
@@ -85,5 +119,13 @@ Try in another shell:
   ls {parts.mail_folder}
 
 or book a meeting in any CalDAV client. Open the join link from the mail: it counts down, opens at the start,
-closes at the end. Ctrl-C stops everything.
+closes at the end.
+
+Then let the active server die. What becomes of it is told here:
+
+  kill -9 {active.node_pid()}     # {active.name}'s node; its agent proves the end, and starts it again as passive
+  {command} switchover
+  curl -i {passive.url}/health/active
+
+Ctrl-C stops everything.
 """

@@ -1,21 +1,47 @@
 """One run of the demonstration: what was done, what was promised, what was seen."""
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import click
+from msgspec import Struct
 
-from meetkeeper.app.demo.actors import Booker, SinkThread
+from meetkeeper.app.demo.actors import SinkThread
+from meetkeeper.app.demo.booker import Booker
+from meetkeeper.app.demo.lookout import Lookout
 from meetkeeper.app.demo.parts import Parts
+from meetkeeper.app.demo.servers import Server, wait_until
+
+Kind = Literal["killed", "frozen", "switched"]
+TAKE_OVER_S_MAX = 30.0
+"""How long is waited for the other server; what was promised is judged later."""
+
+
+class Handover(Struct, frozen=True):
+    """One server stopped acting, the other began. `begin`, `end`: the steady clock's; `at_s`: the wall clock's."""
+
+    kind: Kind
+    to: str
+    begin: float
+    end: float
+    at_s: float
+
+    @property
+    def took_s(self) -> float:
+        """From the blow, or from the asking, to the first sign of the other one's acting."""
+        return self.end - self.begin
 
 
 class Story:
     """One run: what was done, what was promised, what was seen."""
 
-    def __init__(self, parts: Parts, sink: SinkThread) -> None:
+    def __init__(self, parts: Parts, sink: SinkThread, lookout: Lookout) -> None:
         self.parts = parts
+        self.servers = parts.servers
         self.sink = sink
-        self.booker = Booker(parts)
+        self.lookout = lookout
+        self.booker = Booker(parts.servers)
         self.begin_s = int(time.time()) + 3
         self.doors: dict[str, tuple[str, str]] = {}
         """Meeting id → (alias, PIN) as first told."""
@@ -24,10 +50,18 @@ class Story:
         self.broken: list[str] = []
         self.must_run: set[str] = set()
         self.late = ""
-        """The meeting that is due while the server is down."""
+        """The meeting that is due while the active server has just been killed."""
         self.outages: list[tuple[float, float]] = []
+        """Times without an active server, by the wall clock."""
+        self.handovers: list[Handover] = []
+        self.unavailable_s: dict[Kind, list[float]] = {"killed": [], "frozen": [], "switched": []}
+        """How long a client that books all the time was without an answer."""
         self.restart_s: list[float] = []
+        """From a blow until the server that took it was in sync again."""
+        self.requests_sent = 0
+        self.requests_lost = 0
         self.kills = 0
+        self.freezes = 0
         self.cookies_damaged = 0
 
     def say(self, text: str) -> None:
@@ -40,23 +74,42 @@ class Story:
             self.broken.append(what)
             self.say(f"BROKEN: {what}")
 
-    def kill(self) -> None:
-        """SIGKILL: no farewell, no last flush."""
-        self.parts.kill_server()
-        self.kills += 1
-        self.outages.append((time.time(), float("inf")))
+    def acknowledge(self, answer: Any) -> str:
+        """Remember an acknowledged booking; its id, empty for a refused one."""
+        self.expect("a booking is answered 201", answer.status == 201)
+        if answer.status != 201:
+            return ""
+        door = (answer.body["vmr"]["alias"], answer.body["vmr"]["pin"])
+        self.acknowledged[answer.body["id"]] = door
+        return str(answer.body["id"])
 
-    def restart(self) -> None:
-        """Bring the server back."""
-        begun_s = time.monotonic()
-        self.parts.start_server()
-        self.restart_s.append(round(time.monotonic() - begun_s, 3))
-        self.outages[-1] = (self.outages[-1][0], time.time())
-        self.say(f"the server is back after {self.restart_s[-1]} s")
+    def hand_over(self, kind: Kind, active: Server, do: Callable[[Server], object]) -> Handover:
+        """Do this to the active server and wait until the other one acts. Raises `Unavailable` when it never does."""
+        other = self.servers.other(active)
+        begin, at_s = time.monotonic(), time.time()
+        do(active)
+        wait_until(
+            f"{other.name} to act",
+            lambda: self.lookout.acts_since(other, begin) is not None,
+            TAKE_OVER_S_MAX,
+        )
+        end = self.lookout.acts_since(other, begin)
+        assert end is not None
+        done = Handover(kind, other.name, begin, end, at_s)
+        self.handovers.append(done)
+        self.outages.append((at_s, at_s + done.took_s))
+        self.say(f"{other.name} acts after {done.took_s:.2f} s")
+        return done
 
-    def was_down(self, at_s: float) -> bool:
-        """True when the server was dead, or had just come back, at that instant."""
-        return any(begin_s - 0.5 <= at_s <= end_s for begin_s, end_s in self.outages)
+    def wait_back(self, since: float) -> None:
+        """Wait until both servers are in sync again. Raises `Unavailable` when that takes too long."""
+        self.servers.wait_in_sync()
+        self.restart_s.append(round(time.monotonic() - since, 3))
+        self.say(f"both are in sync again, {self.restart_s[-1]:.1f} s after the blow")
+
+    def outage_at(self, at_s: float) -> tuple[float, float] | None:
+        """The time without an active server in which this instant lies, if any."""
+        return next((one for one in self.outages if one[0] - 0.5 <= at_s <= one[1]), None)
 
     def look(self) -> dict[str, dict[str, Any]]:
         """Read all meetings; compare every door with what was told before."""
