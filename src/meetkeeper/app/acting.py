@@ -228,9 +228,9 @@ class Paired:
         return view.linked and view.peer_role is not Role.ACTIVE
 
     def active_url(self) -> str | None:
-        """The other server's, while it acts."""
+        """The other server's, while it acts and this one follows: a frozen one may still be linked to its successor."""
         view = self.pair.heart.view
-        if not view.linked or view.peer_role is not Role.ACTIVE:
+        if view.role is not Role.PASSIVE or not view.linked or view.peer_role is not Role.ACTIVE:
             return None
         return self.pair.heart.peer_facts.url or None
 
