@@ -224,7 +224,7 @@ def test_the_first_lease_counts_from_the_claim() -> None:
 
 
 def test_a_right_just_learned_of_is_waited_for() -> None:
-    """The register shows a new reign of the other server, or us in sync again: its lease begins now, as far as we know."""
+    """The register shows a new reign of the other server, or us in sync again: its lease may begin now."""
     for known in (record(4, "a"), record(5, "b", ("b",))):
         silent = bereft(record=known, peer_role=Role.PASSIVE)
         after = step(silent, said(record(5, "b")), NOW_S)

@@ -174,6 +174,8 @@ class Pairing:
         self._working = False
         self._peer_waypoints: tuple[Position, ...] = ()
         self._beacon_at_s = 0.0
+        self._missed = False
+        """The other server began to send, and was not listened to."""
         self.outflow = Outflow(_Out(hands), database)
         self.inflow = Inflow(database)
 
@@ -245,6 +247,9 @@ class Pairing:
             self._feed()
         if not acts and acted:
             self.outflow.stop()
+        if self._missed and after.role is Role.PASSIVE:
+            self._missed = False
+            self._hands.relink("it began to send while we claimed in vain")
         if before.record != after.record:
             self._beacon_at_s = 0.0
         if acts or acted:
@@ -326,11 +331,17 @@ class Pairing:
             role=view.role,
             epoch=view.epoch,
             position=self.database.kept,
-            waypoints=() if view.role in _ACTS else self.database.waypoints(),
+            waypoints=() if view.role in _ACTS else self._waypoints(),
             record=view.record,
             version=view.version,
             facts=self._hands.facts(),
         )
+
+    def _waypoints(self) -> tuple[Position, ...]:
+        try:
+            return self.database.waypoints()
+        except MeetkeeperError:
+            return ()  # The journal is being set back or replaced just now; then both begin anew anyway.
 
     def linked(self, hello: words.Hello) -> None:
         """See `PeerEvents`."""
@@ -344,6 +355,7 @@ class Pairing:
         """See `PeerEvents`."""
         self.outflow.stop()
         self.inflow.stop()
+        self._missed = False
         self.on(ev.Unlinked(why))
 
     def heard(self, message: Message) -> None:
@@ -396,6 +408,7 @@ class Pairing:
 
     def _begin(self, begin: words.Begin) -> None:
         if self.view.role is not Role.PASSIVE or begin.epoch < self.view.epoch:
+            self._missed = self.view.role is Role.CLAIMING
             return
         if begin.snapshot_seq:
             self._hands.heard_bulk(begin)

@@ -221,7 +221,7 @@ ROWS: tuple[Row, ...] = (
     _row(104, (Y, on.Ticked), given.leaves_late, (act.leave_unhanded, E), (
         "leaving, and it takes too long", "say goodbye; end", "whoever waits for this process has waited long enough")),
     _row(84, (Y, on.Ticked), given.takes_too_long, (act.thaw, A), (
-        "staying, and it takes too long", "go on", "callers wait; a switchover that does not come about costs nothing else")),
+        "staying, and it takes too long", "go on", "callers wait; giving up costs nothing else")),
     _row(85, (Y, on.Ticked), None, (do.nothing, None), ("else", "nothing", "the disks are at work")),
     _row(105, (Y, on.Unlinked), given.leaves_alone, (act.leave_unhanded, E), (
         "leaving, and the engine still stands", "say goodbye; end", "nobody is there to hand over to")),

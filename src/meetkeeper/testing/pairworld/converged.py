@@ -30,6 +30,12 @@ def judge(world: "World") -> None:
     _doors(world, active)
 
 
+def is_quiet(world: "World") -> bool:
+    """No frame is on its way: what is decided on one server is kept on both."""
+    tips = {(one.database.position, one.database.kept) for one in world.processes()}
+    return len(tips) == 1 and all(position == kept for position, kept in tips)
+
+
 def _why(processes: "list[Process]") -> str:
     return "; ".join(f"{one.name}: {one.heart.view}" for one in processes)
 

@@ -67,6 +67,8 @@ class Judges:
         self.calls = 0
         self.losses = 0
         """Frames whose loss a person accepted, or that async mode counted as possible."""
+        self.going_back: set[str] = set()
+        """Who is taking frames back just now: a crash may find the work half done."""
         self.disks = {name: ORIGIN for name in world.names}
         """What each server has made durable, as far as was seen."""
         self._readback = StateIsJournal()
@@ -192,12 +194,15 @@ class Judges:
     def opened(self, name: str, database: Database, disk: CrashDisk) -> None:
         """A server starts: what it had on its disk is there."""
         found, had = database.kept, self.disks[name]
-        if not self.chain.holds(found, had):
+        if not self.chain.holds(found, had) and name in self.going_back:
+            self._must_be_aside(name, had, found, disk)
+        elif not self.chain.holds(found, had):
             raise Violation(
                 f"{name} had seq {had.seq} of epoch {had.epoch} on its disk and finds seq {found.seq}"
             )
         if database.promised < self._promised[name]:
             raise Violation(f"{name} promised epoch {self._promised[name]} and remembers {database.promised}")
+        self.going_back.discard(name)
         self.disks[name] = found
         self._readback._fits(database.state)
 
@@ -209,19 +214,18 @@ class Judges:
 
     def set_back(self, name: str, was: Position, now: Position, disk: CrashDisk) -> None:
         """A passive has taken frames back: they are set aside, and nobody was told of any of them."""
-        gone = list(self.chain.after(was, now))
-        self.world.told(
-            None, f"{name} goes back from seq {was.seq} to {now.seq}: {len(gone)} frames set aside"
-        )
+        self.world.told(None, f"{name} goes back from seq {was.seq} to {now.seq}")
+        self.going_back.discard(name)
         self.disks[name] = now
-        if gone:
-            kept = b"".join(data for path, data in disk.files().items() if path.startswith(SET_ASIDE))
-            for one in gone:
-                if one.hash.encode() not in kept:
-                    raise Violation(
-                        f"seq {one.seq} of epoch {one.epoch} has vanished from {name} and is not set aside"
-                    )
+        self._must_be_aside(name, was, now, disk)
         self.check()
+
+    def _must_be_aside(self, name: str, was: Position, now: Position, disk: CrashDisk) -> None:
+        files = disk.files().items()
+        kept = b"".join(data for path, data in files if path.startswith(SET_ASIDE))
+        for one in self.chain.after(was, now):
+            if one.hash.encode() not in kept:
+                raise Violation(f"seq {one.seq} of epoch {one.epoch} has vanished from {name} and is not set aside")
 
     # --- who reigns -------------------------------------------------------------------------------------------
 

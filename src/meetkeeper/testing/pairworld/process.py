@@ -481,6 +481,7 @@ class Process:
                 return
             self._stop_committing()
             was = self.database.kept
+            self.world.judges.going_back.add(self.name)
             work()
             opened = Database.open(self.host.disk, self.world.limits)
             self.world.judges.set_back(self.name, was, opened.kept, self.host.disk)

@@ -48,6 +48,8 @@ STARTS_AFTER_S = 20.0
 """A meeting booked in the bad weather's last moments starts so long after it."""
 START_S = 1_804_066_200.0
 HOP_S = 0.001
+CALM_LOOKS = 50
+"""So often the end is put off by a moment, until no frame is on its way."""
 SHOWN = 90
 QUIET_ROWS = (10, 11, 38, 51)
 FULL = ("journal:append", "journal:open", "promise:write", "standing:write", "proof:write")
@@ -281,6 +283,9 @@ class World:
 
         def off() -> None:
             self.power_off(other, "to the fence", for_s=10.0)
+            # A fence does not say how far the other server's journal went, and without a third place that one may have
+            # gone on alone: what it acknowledged then is found, set aside and told when its host is back.
+            self.accepts_loss(process.name)
             proof = Proof(other.name, epoch, Witness.FENCE, None, None, "the fence command ended with 0", 0.0)
             tell(proof)
 
@@ -311,6 +316,10 @@ class World:
         self._live(5.0)
         self._heal()
         self._live(HEAL_S)
+        for _ in range(CALM_LOOKS):
+            if converged.is_quiet(self):
+                break
+            self._live(0.1)
         converged.judge(self)
 
     def _found(self) -> None:
