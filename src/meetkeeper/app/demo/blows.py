@@ -50,7 +50,7 @@ def stop_both_and_damage(story: Story, room: str) -> None:
     radicale.request(
         "PUT",
         radicale.calendar_url(room) + "while-down.ics",
-        event("down@demo", "Booked while down", at + 61, 8),
+        event("down@demo", "Booked while down", at + 49, 8),
     )
     for server in servers.both:
         server.start()

@@ -16,7 +16,7 @@ from meetkeeper.core.errors import Unavailable
 PATIENCE_S = 30.0
 LOAD_TRY_S = 1.0
 """A frozen server is given up after so long, and the other one is asked."""
-PAUSE_S = 0.02
+PAUSE_S = 0.05
 """Between two bookings of the load."""
 AGAIN_S_MAX = 0.1
 """A 503 may ask for longer: somebody who measures looks again sooner."""

@@ -101,23 +101,23 @@ def _book(story: Story) -> None:
     story.say(
         f"booking over REST and CalDAV; bridge: {'Janus' if story.parts.janus else 'the join page alone'}"
     )
-    first = booker.book("tromso", "Board", at + 42, 8, idempotency_key="demo-1")
-    again = booker.book("tromso", "Board", at + 42, 8, idempotency_key="demo-1")
+    first = booker.book("tromso", "Board", at + 30, 8, idempotency_key="demo-1")
+    again = booker.book("tromso", "Board", at + 30, 8, idempotency_key="demo-1")
     story.expect(
         "the same Idempotency-Key gives the same meeting", first.body.get("id") == again.body.get("id")
     )
-    clash = booker.book("tromso", "Clash", at + 44, 10)
+    clash = booker.book("tromso", "Clash", at + 32, 10)
     story.expect("a conflict is answered 409", clash.status == 409)
-    weekly = booker.book("tromso", "Weekly", at + 32, 8, recurrence="FREQ=WEEKLY;COUNT=4")
+    weekly = booker.book("tromso", "Weekly", at + 20, 8, recurrence="FREQ=WEEKLY;COUNT=4")
     moved = booker.book("tromso", "Moved", at + 600, 8)
     cancelled = booker.book("oslo", "Cancelled", at + 900, 10)
     made = [story.acknowledge(answer) for answer in (first, weekly, moved, cancelled)]
     story.must_run |= set(made[:3])
     bergen, oslo = radicale.calendar_url("bergen"), radicale.calendar_url("oslo")
-    radicale.request("PUT", bergen + "cal1.ics", event("cal1@demo", "Design review", at + 32, 8))
+    radicale.request("PUT", bergen + "cal1.ics", event("cal1@demo", "Design review", at + 20, 8))
     for room in (bergen, radicale.calendar_url("tromso")):
-        radicale.request("PUT", room + "both.ics", event("both@demo", "Two rooms", at + 52, 8))
-    series = event("series@demo", "Stand-up", at + 43, 8, extra=DAILY)
+        radicale.request("PUT", room + "both.ics", event("both@demo", "Two rooms", at + 40, 8))
+    series = event("series@demo", "Stand-up", at + 31, 8, extra=DAILY)
     radicale.request("PUT", bergen + "series.ics", series)
     radicale.request(
         "PUT", oslo + "gone.ics", event("gone@demo", "Removed from the calendar", at + 1_200, 60)
@@ -149,7 +149,7 @@ def _change(story: Story) -> None:
     story.say("moving and cancelling")
     meetings = {one["subject"]: one for one in story.look().values()}
     moved, cancelled = meetings["Moved"], meetings["Cancelled"]
-    patch = {"start": iso(at + 61), "end": iso(at + 69)}
+    patch = {"start": iso(at + 49), "end": iso(at + 57)}
     answer = booker.ask("PATCH", f"/meetings/{moved['id']}", patch, If_Match=f'"{moved["revision"]}"')
     story.expect("a move is answered 200", answer.status == 200)
     stale = booker.ask("PATCH", f"/meetings/{moved['id']}", patch, If_Match='"1"')
@@ -157,12 +157,12 @@ def _change(story: Story) -> None:
     gone = booker.ask("DELETE", f"/meetings/{cancelled['id']}", If_Match=f'"{cancelled["revision"]}"')
     story.expect("a cancellation is answered", gone.status in (200, 204))
     bergen, oslo = radicale.calendar_url("bergen"), radicale.calendar_url("oslo")
-    radicale.request("PUT", bergen + "cal1.ics", event("cal1@demo", "Design review", at + 34, 8, sequence=1))
+    radicale.request("PUT", bergen + "cal1.ics", event("cal1@demo", "Design review", at + 22, 8, sequence=1))
     radicale.request("DELETE", oslo + "gone.ics")
     radicale.request(
         "PUT",
         bergen + "series.ics",
-        event("series@demo", "Stand-up", at + 43, 8, extra=DAILY),
+        event("series@demo", "Stand-up", at + 31, 8, extra=DAILY),
     )
 
     def followed() -> bool:
@@ -184,7 +184,7 @@ def _wait_until_over(story: Story) -> None:
         meetings = story.booker.meetings()
         return all(meetings.get(one, {}).get("state") == "ended" for one in story.must_run)
 
-    last_s = story.begin_s + 69
+    last_s = story.begin_s + 57
     story.expect("every meeting ends", wait_for("ends", over, max(20.0, last_s + 10 - time.time())))
     story.look()
 

@@ -96,7 +96,8 @@ class Lookout:
     def _look(self, server: Server) -> None:
         seen, talk = self.seen[server.name], None
         request = f"GET /health/active HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
-        while not self._over.wait(EVERY_S):
+        asked = time.monotonic()
+        while not self._over.wait(max(0.0, asked + EVERY_S - time.monotonic())):
             asked = time.monotonic()
             try:
                 if talk is None:

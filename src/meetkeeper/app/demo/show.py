@@ -1,7 +1,9 @@
 """`meetkeeper demo`: everything on this machine, to look at and play with, until Ctrl-C."""
 
 import asyncio
+import shutil
 import signal
+import sys
 import tempfile
 from contextlib import suppress
 from datetime import datetime
@@ -83,6 +85,11 @@ def is_whole(active: Server) -> bool:
     return len(active.pair_status().get("in_sync", ())) == 2
 
 
+def _our_name() -> str:
+    """How a shell finds this program: by its name where it is installed, else by its place in the environment."""
+    return "meetkeeper" if shutil.which("meetkeeper") else str(Path(sys.executable).parent / "meetkeeper")
+
+
 def _say(text: str) -> None:
     click.echo(f"{datetime.now():%H:%M:%S}  {text}")  # noqa: DTZ005 - for a person who looks at this machine's clock
 
@@ -90,7 +97,7 @@ def _say(text: str) -> None:
 def welcome(parts: Parts, active: Server) -> str:
     """What to try."""
     passive = parts.servers.other(active)
-    command = f"meetkeeper --home {active.home.path}"
+    command = f"{_our_name()} --home {active.home.path}"
     bridge = (
         f"Janus at {parts.janus.client_url}"
         if parts.janus is not None
