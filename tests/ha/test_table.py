@@ -157,6 +157,7 @@ CASES: list[tuple[int, View, Event, str]] = [
     (105, yielding(leaves=Leaving("reboot", 1.0)), on.Unlinked("cut"), "Say EndReign"),
     (106, yielding(leaves=Leaving("reboot", 1.0)), LEAVING, "Say EndReign"),
     (107, claiming(), on.Promised(6), ""),
+    (107, claiming(change=None, epoch=7), on.Promised(6), ""),
     (108, claiming(), on.ChangeEnded(Won(4), record(5, "a", ("a",))), ""),
     (109, claiming(), said(record(5, "b"), 3), ""),
     (109, claiming(change=None), said(record(6, "b")), ""),

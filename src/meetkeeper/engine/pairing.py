@@ -196,6 +196,8 @@ class Pairing:
     def _step(self, event: ev.Event) -> None:
         now_s = self._hands.steady_s()
         before = replace(self.view, position=self.database.kept)
+        if before.role is Role.PASSIVE and before.epoch < self.database.promised:
+            before = replace(before, epoch=self.database.promised)
         took = step(before, event, now_s)
         self.view = took.view
         if took.row is not None and (took.actions or took.view.role is not before.role):
@@ -376,7 +378,8 @@ class Pairing:
                 self._frames(message.data)
             case words.Yielded():
                 if message.proof.server == self.view.peer:
-                    self.view = replace(self.view, peer_role=Role.PASSIVE)
+                    before, self.view = self.view, replace(self.view, peer_role=Role.PASSIVE)
+                    self._follow_up(before)
                     self._hands.adopt(message.proof)
                     self.on(ev.ProofCame(message.proof))
             case words.Leaving():

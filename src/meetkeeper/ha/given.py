@@ -121,9 +121,10 @@ def still_as_before(view: View, event: Event, _: float) -> bool:
 change_is_open = still_as_before
 
 
-def has_asked(view: View, _: Event, __: float) -> bool:
-    """A change is under way."""
-    return view.change is not None
+def has_asked(view: View, event: Event, _: float) -> bool:
+    """The epoch has been asked for, or the promise is an earlier claim's."""
+    assert isinstance(event, on.Promised)
+    return view.change is not None or event.epoch < view.epoch
 
 
 def asked_earlier(view: View, _: Event, __: float) -> bool:

@@ -137,7 +137,7 @@ def claim(view: View, event: Event, now_s: float) -> Moved:
     after = noted(view, event, now_s)
     known = 0 if after.record is None else after.record.epoch
     epoch = max(after.epoch, known) + 1
-    return after, [*remembering(view, after), on.Promise(epoch)]
+    return replace(after, epoch=epoch), [*remembering(view, after), on.Promise(epoch)]
 
 
 def ask_for_epoch(view: View, event: Event, now_s: float) -> Moved:

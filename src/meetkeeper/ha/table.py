@@ -101,7 +101,7 @@ ROWS: tuple[Row, ...] = (
         "always", "wait for the lease anew", "what was sent meanwhile has not been read yet")),
     # --- claiming: one change of the register under way --------------------------------------------------------------
     _row(107, (C, on.Promised), given.has_asked, (do.nothing, None), (
-        "the epoch has been asked for", "nothing", "an earlier claim's promise; one question at a time")),
+        "it is an earlier claim's, or the epoch has been asked for", "nothing", "one question at a time")),
     _row(29, (C, on.Promised), given.reason_is_gone, (do.nothing, P), (
         "the reason is gone", "follow again", "the active came back; a promise alone costs nothing")),
     _row(30, (C, on.Promised), None, (do.ask_for_epoch, None), (
