@@ -43,6 +43,7 @@ from meetkeeper.engine.status import (
     HistoryLine,
     HistoryRow,
     MailStatus,
+    PairStatus,
     RoomStatus,
 )
 
@@ -55,6 +56,40 @@ LOCAL_TOKEN = "mk_" + "l" * 43
 WRITES = {"authorization": f"Bearer {WRITE_TOKEN}"}
 READS = {"authorization": f"Bearer {READ_TOKEN}"}
 PASSWORD = "correct horse"
+
+
+def pair_status(**changed: Any) -> PairStatus:
+    """A pair in which all is well, seen from the active server."""
+    return msgspec.structs.replace(
+        PairStatus(
+            me="mk-a",
+            peer="mk-b",
+            role="active",
+            peer_role="passive",
+            linked=True,
+            heard_s=0.3,
+            mode="sync",
+            epoch=7,
+            active="mk-a",
+            in_sync=("mk-a", "mk-b"),
+            register="The register in /mnt/register",
+            register_trouble="",
+            position_seq=1840,
+            peer_seq=1840,
+            behind=0,
+            loss=0,
+            durability="both",
+            ready="ready",
+            reasons=(),
+            alarms=(),
+            rows=("31: claiming → active",),
+            peer_url="http://mk-b.example",
+            home="mk-a",
+        ),
+        **changed,
+    )
+
+
 _PASSWORD_HASH = hash_password(PASSWORD)
 
 
@@ -120,6 +155,7 @@ class Small:
         self.subscribers: list[Subscribed] = []
         self.bridge_ok = True
         self.room_error = ""
+        self.pair: PairStatus | None = None
         self.fails: Exception | None = None
         self.keep(Plan(NOW_S, (Founded("lineage"), ConfigDeployed(1, "test", raw(configured)))))
 
@@ -204,6 +240,7 @@ class Small:
             ),
             mail=MailStatus(ok=True, text="mail.example is ready"),
             stopping=self.stopping,
+            pair=self.pair,
         )
 
     async def history(self, about: str, limit: int) -> Sequence[HistoryRow]:

@@ -19,6 +19,7 @@ from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import RUNNING_STEPS, Meeting, RoomId, Step
 from meetkeeper.web.grid import HOURS_MAX, LANES_MAX, SLOT_S, SLOTS_PER_HOUR
 from meetkeeper.web.pages import clock, day_and_clock, span
+from meetkeeper.web.pairboard import PairPanel, pair_panel
 
 LINES_MAX = 6
 RISKS_MAX = 12
@@ -143,6 +144,7 @@ class Board(Struct, frozen=True, kw_only=True):
     following: tuple[Line, ...]
     timeline: Timeline
     server: Server
+    pair: PairPanel | None
 
 
 def make_board(state: State, status: EngineStatus, now_s: float, day: str = "", query: str = "") -> Board:
@@ -163,6 +165,7 @@ def make_board(state: State, status: EngineStatus, now_s: float, day: str = "", 
         following=tuple(_line(one, now_s, zone, state.rooms) for one in _following(state, now_s)),
         timeline=_timeline(state, status, _day_of(day, now_s, zone), (now_s, zone), query.strip().lower()),
         server=_server(state, status, now_s),
+        pair=pair_panel(status),
     )
 
 

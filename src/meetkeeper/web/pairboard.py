@@ -1,0 +1,77 @@
+"""The pair on the board: who acts, who stands by and whether it could take over, what lies between them."""
+
+from msgspec import Struct
+
+from meetkeeper.api.gate import EngineStatus
+from meetkeeper.web.pages import span
+
+ROLE_TONES = {"active": "good", "passive": "info", "claiming": "warn", "yielding": "warn"}
+READY_TONES = {"ready": "good", "at risk": "warn", "not ready": "bad", "unknown": "unknown"}
+
+
+class Half(Struct, frozen=True, kw_only=True):
+    """One server of the two."""
+
+    name: str
+    role: str
+    tone: str
+    word: str
+    """Of the passive one: its verdict."""
+    word_tone: str
+    here: bool
+
+
+class PairPanel(Struct, frozen=True, kw_only=True):
+    """Everything the panel shows. `link` and `link_tone` stand between the two."""
+
+    halves: tuple[Half, ...]
+    link: str
+    link_tone: str
+    facts: tuple[tuple[str, str, str], ...]
+    """Name, value, tone (may be empty)."""
+    reasons: tuple[str, ...]
+
+
+def pair_panel(status: EngineStatus) -> PairPanel | None:
+    """The panel; None for a server by itself."""
+    pair = status.pair
+    if pair is None:
+        return None
+    whole = pair.linked and len(pair.in_sync) > 1
+    link = "down" if not pair.linked else "in sync" if whole else "catching up"
+    window = (
+        (("Maintenance", f"{span(pair.maintenance_left_s)} left", "warn"),) if pair.maintenance_left_s else ()
+    )
+    frames = f"{pair.loss:,} frames" if pair.loss else "nothing"
+    return PairPanel(
+        halves=(
+            _half(pair.me, pair.role, pair.ready, here=True),
+            _half(pair.peer, pair.peer_role, pair.ready, here=False),
+        ),
+        link=link,
+        link_tone="good" if whole else "warn" if pair.linked else "bad",
+        facts=(
+            ("An answer is on", "both disks" if pair.durability == "both" else "one disk", ""),
+            ("Behind", f"{pair.behind:,} frames" if pair.behind else "nothing", ""),
+            ("Possible loss", frames, "bad" if pair.loss else ""),
+            (
+                "Register",
+                "trouble" if pair.register_trouble else "answers",
+                "bad" if pair.register_trouble else "",
+            ),
+            *window,
+        ),
+        reasons=pair.reasons if pair.ready != "ready" else (),
+    )
+
+
+def _half(name: str, role: str, ready: str, *, here: bool) -> Half:
+    passive = role == "passive"
+    return Half(
+        name=name,
+        role=role,
+        tone=ROLE_TONES.get(role, "unknown"),
+        word=ready if passive else "",
+        word_tone=READY_TONES.get(ready, "unknown"),
+        here=here,
+    )

@@ -1,0 +1,70 @@
+"""The pair on the board: both servers, what lies between them, what needs attention; nothing on a server by itself."""
+
+import pytest
+
+from meetkeeper.api.risks import risks
+from meetkeeper.web.board import make_board
+from meetkeeper.web.pages import render
+from meetkeeper.web.routes import routes
+from tests.api.house import NOW_S, READS, House, open_house, pair_status
+
+
+def page_of(house: House) -> str:
+    """The server's part of the page, and what needs attention."""
+    board = make_board(house.engine.state, house.engine.status(), NOW_S)
+    return render("board_server.html", board=board) + render("board_wrong.html", board=board, proof="")
+
+
+async def test_a_server_by_itself_has_no_panel() -> None:
+    """Nothing about a pair where there is none; asked for it, the door says so."""
+    async with open_house(more=routes) as house:
+        assert 'id="pair"' not in page_of(house)
+        said = await house.client.get("/api/v1/cluster/readiness", headers=READS)
+        assert said.status_code == 404
+        assert said.json()["code"] == "no-pair"
+        assert (await house.client.get("/api/v1/cluster", headers=READS)).json()["pair"] is None
+
+
+async def test_a_whole_pair_is_calm() -> None:
+    """Both names and roles, the verdict of the passive one; nothing needs attention because of it."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = pair_status()
+        text = page_of(house)
+        for word in ("mk-a", "mk-b", "in sync", "both disks", "ready"):
+            assert word in text
+        assert not [
+            one
+            for one in risks(house.engine.state, house.engine.status(), NOW_S)
+            if one.kind in ("pair", "standby")
+        ]
+
+
+@pytest.mark.parametrize(("ready", "level"), [("not ready", "red"), ("at risk", "amber")])
+async def test_a_passive_that_is_not_ready_needs_attention(ready: str, level: str) -> None:
+    """Named with its reason and with what to say next."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = pair_status(ready=ready, reasons=("The disk is full.",))
+        found = [
+            one for one in risks(house.engine.state, house.engine.status(), NOW_S) if one.kind == "standby"
+        ]
+        assert [(one.level, one.about) for one in found] == [(level, "mk-b")]
+        assert "The disk is full." in found[0].text
+        assert "standby" in page_of(house)
+
+
+async def test_an_alarm_needs_attention_and_stands_in_the_figures() -> None:
+    """The other server is gone: on the page, among the risks, in the metrics."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = pair_status(
+            linked=False, peer_role="unknown", in_sync=("mk-a",), durability="local", loss=12,
+            ready="unknown", alarms=(("peer", "mk-b is not there."),),
+        )  # fmt: skip
+        text = page_of(house)
+        assert "mk-b is not there." in text
+        assert "12 frames" in text
+        figures = (await house.client.get("/metrics", headers=READS)).text
+        assert 'meetkeeper_pair_alarm{alarm="peer"} 1.0' in figures
+        assert "meetkeeper_pair_loss_frames 12.0" in figures
+        assert 'meetkeeper_pair_standby{verdict="unknown"} 1.0' in figures
+        seen = (await house.client.get("/api/v1/cluster", headers=READS)).json()["pair"]
+        assert seen["loss"] == 12
