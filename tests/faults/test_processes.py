@@ -64,6 +64,14 @@ def test_a_paused_passive_is_left_out_and_let_in_again(pair: Scene) -> None:
     pair.pair.wait_in_sync(active=pair.pair.a)
 
 
+def test_a_passive_that_missed_nothing_is_let_in_at_once(pair: Scene) -> None:
+    """Nobody books while it is away: it lacks nothing, says so once, and that is enough."""
+    for _ in range(2):
+        assert pair.pair.b.stop() == 0
+        pair.pair.b.start()
+        pair.pair.wait_in_sync(15.0, active=pair.pair.a)
+
+
 def test_both_are_killed_and_started_at_once(pair: Scene) -> None:
     """F3, F21: exactly one acts, whoever that is, with everything acknowledged."""
     for _ in range(5):
@@ -81,6 +89,7 @@ def test_an_agent_that_is_killed_takes_its_node_with_it(pair: Scene) -> None:
     pair.pair.a.process.wait()
     pair.pair.wait_active(pair.pair.b, TAKEN_OVER_S)
     assert pair.client.book(HELD_S, pair.pair.b).by == "b"
+    pair.pair.a.start()
 
 
 def test_killed_again_and_again_under_load(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ from tests.pair import net
 
 START_S = 45.0
 ASK_S = 8.0
+CONNECT_S = 1.0
 ROOMS = 64
 EVERY_S = 0.02
 
@@ -379,7 +380,7 @@ def request(
     where = (place.host, place.http)
     inside = server.net.client() if server.net is not None else net.here()
     with inside:
-        connection = socket.create_connection(where, timeout=timeout_s)
+        connection = socket.create_connection(where, timeout=min(timeout_s, CONNECT_S))
     with connection:
         head = [f"{method} {path} HTTP/1.1", f"Host: {place.host}", "Connection: close"]
         head += [f"{name}: {value}" for name, value in headers]
