@@ -107,6 +107,9 @@ class FileHooks:
             self._look(self._shown)
         configfile.write_out(self._home, in_force)
         self._shown = in_force
+        staged = self._home.staged_file
+        if staged.exists() and _parsed(staged.read_bytes()) == in_force:
+            staged.unlink()  # deployed by way of the other server
 
     def _look(self, in_force: Config) -> None:
         try:
@@ -122,7 +125,7 @@ class FileHooks:
         log.warning(
             "config.staged",
             text="config.json was edited: the edit waits as staged.json. See `meetkeeper config diff`, then "
-            "`meetkeeper config deploy`.",
+            "`meetkeeper config deploy`, which asks the active server, also from a passive one.",
         )
 
 

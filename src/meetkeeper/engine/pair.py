@@ -193,6 +193,8 @@ class Pair:
             raise Refused("pair.busy", "Somebody else's request is under way. Ask again in a moment.")
         self._answer = self._loop.create_future()
         try:
+            if isinstance(event, ev.ForceAsked) and self.heart.view.role is Role.PASSIVE:
+                self.adopt(event.proof)
             self.heart.on(event)
             async with asyncio.timeout(COMMAND_S_MAX):
                 ok, text = await self._answer

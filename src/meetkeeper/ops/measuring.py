@@ -100,6 +100,8 @@ class Measurer:
         while True:
             view = self._pair.heart.view
             now_s = self._pair.steady_s()
+            if view.role is not Role.PASSIVE:
+                self._verdict, seen = UNMEASURED, object()
             stands = self._stands()
             if view.role is Role.PASSIVE and (now_s - measured_s >= EVERY_S or stands != seen):
                 measured_s, seen = now_s, stands

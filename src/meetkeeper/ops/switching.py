@@ -44,6 +44,8 @@ STARTS_MAX = 100
 GAP_S_MIN = 1.0
 """A plan looks at least so far ahead for meetings that start meanwhile."""
 HISTORY_MAX = 100
+WORD_S_MAX = 3.0
+POLL_S = 0.1
 _UNDONE = (Status.OPEN, Status.SENDING, Status.WAITING, Status.UNKNOWN)
 _BEFORE = (Step.SCHEDULED, Step.PROVISIONED)
 _ROWS = {row.number: row for row in ROWS}
@@ -122,7 +124,7 @@ class Switching:
         view = self._pair.heart.view
         if view.role is Role.PASSIVE or view.role is Role.CLAIMING:
             self._lead("/api/v1/cluster/switchover")
-        plan = self.plan_switchover()
+        plan = await self._settled_plan()
         if dry_run:
             return ActView(begun=False, text="Nothing was done.", plan=plan)
         if plan.blocks:
@@ -130,6 +132,15 @@ class Switching:
         log.info("switchover.asked", by=by, why=why)
         text = await self._pair.ask(on.SwitchoverAsked(_reason(by, why)))
         return ActView(begun=True, text=text, plan=plan)
+
+    async def _settled_plan(self) -> PlanView:
+        """The passive server's word about itself may be a moment old: what blocks is asked again for a while."""
+        until_s = self._pair.steady_s() + WORD_S_MAX
+        while (plan := self.plan_switchover()).blocks and self._pair.steady_s() < until_s:
+            if not can_hand_over(self._pair.heart.view, on.SwitchoverAsked(""), self._pair.steady_s()):
+                break
+            await asyncio.sleep(POLL_S)
+        return plan
 
     def plan_switchover(self) -> PlanView:
         """What a switchover by this server would do."""
