@@ -47,7 +47,7 @@ CASES: list[tuple[int, View, Event, str]] = [
     (10, bereft(), TICK, "ReadRegister"),
     (10, passive(read_s=LONG_AGO_S, asked_s=LONG_AGO_S), TICK, "ReadRegister"),
     (11, bereft(asked_s=NOW_S, proof_asked_s=NOW_S - 5), TICK, "AskProof"),
-    (12, passive(record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD), TICK, "Say"),
+    (12, passive(record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD), TICK, "Promise"),
     (13, passive(), TICK, ""),
     (14, bereft(), said(record(4, "b")), ""),
     (14, bereft(), said(None), ""),
@@ -161,6 +161,9 @@ CASES: list[tuple[int, View, Event, str]] = [
     (108, claiming(), on.ChangeEnded(Won(4), record(5, "a", ("a",))), ""),
     (109, claiming(), said(record(5, "b"), 3), ""),
     (109, claiming(change=None), said(record(6, "b")), ""),
+    (112, passive(record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD), on.Promised(6), "Say"),
+    (113, passive(), on.Promised(6), ""),
+    (113, passive(record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD), on.Promised(5), ""),
     (111, claiming(), on.Paused(9.0), ""),
     (110, dropping(), on.ChangeEnded(Lost(Found(record(5, "a", by="a"), 4)), record(5, "a", BOTH)), ""),
 ]

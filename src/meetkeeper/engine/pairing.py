@@ -292,6 +292,11 @@ class Pairing:
             self._beacon_at_s = now_s + self.view.timing.beacon_s
             self._hands.say(self._beacon(now_s))
         self.on(ev.Ticked())
+        view = self.view
+        waits = view.record is not None and view.peer not in view.record.in_sync and view.change is None
+        if view.role is Role.ACTIVE and view.linked and waits and self.peer_kept != ORIGIN:
+            # Nothing new may be decided for hours: what it has is looked at again, so that it is taken in all the same.
+            self.on(ev.PeerKept(self.peer_kept, self._hands.released_seq()))
 
     def _beacon(self, now_s: float) -> words.Beacon:
         view = self.view
@@ -350,6 +355,7 @@ class Pairing:
         self.peer_facts = hello.facts
         self._peer_waypoints = hello.waypoints
         self._beacon_at_s = 0.0
+        self.peer_kept = ORIGIN
         self.on(ev.Linked(hello))
         self.tick()
 

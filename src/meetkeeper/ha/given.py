@@ -195,6 +195,16 @@ def wants_proof(view: View, _: Event, now_s: float) -> bool:
 
 def gives_way(view: View, _: Event, now_s: float) -> bool:
     """R names us as active, and the other server, in sync, holds more."""
+    return _is_outdone(view) and now_s >= view.stands_back_until_s
+
+
+def has_given_way(view: View, event: Event, _: float) -> bool:
+    """The promise that our word rests on is on the disk, and there is still reason to give it."""
+    assert isinstance(event, on.Promised)
+    return _is_outdone(view) and view.record is not None and event.epoch > view.record.epoch
+
+
+def _is_outdone(view: View) -> bool:
     record = view.record
     return (
         record is not None
@@ -202,7 +212,6 @@ def gives_way(view: View, _: Event, now_s: float) -> bool:
         and view.linked
         and view.peer_role is Role.PASSIVE
         and is_behind(view)
-        and now_s >= view.stands_back_until_s
     )
 
 

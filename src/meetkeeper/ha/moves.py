@@ -347,7 +347,14 @@ def excuse(view: View, event: Event, now_s: float) -> Moved:
 
 
 def give_way(view: View, _: Event, now_s: float) -> Moved:
-    """Our word that we do not act: the other server goes on from what it holds."""
+    """Our word that we do not act, once it is promised: the other server goes on from what it holds."""
+    assert view.record is not None
+    epoch = max(view.epoch, view.record.epoch + 1)
+    return replace(view, stands_back_until_s=now_s + view.timing.yield_s, epoch=epoch), [on.Promise(epoch)]
+
+
+def say_given_way(view: View, _: Event, now_s: float) -> Moved:
+    """The promise stands: whoever starts this server again finds it."""
     assert view.record is not None
     after = replace(view, stands_back_until_s=now_s + view.timing.yield_s)
     proof = own_proof(view, view.record.epoch, "its disk holds less than the other server's")

@@ -66,7 +66,7 @@ ROWS: tuple[Row, ...] = (
         "the active is gone and nobody has proved that it stopped", "ask its agent, then fence it",
         "a proof is faster than waiting for the lease, and without a third place it is the only way")),
     _row(12, (P, on.Ticked), given.gives_way, (do.give_way, None), (
-        "we were active and the other server, in sync, holds more", "say that we have stopped",
+        "we were active and the other server, in sync, holds more", "promise never to act under that reign again",
         "our disk is not the one we had; who holds everything has to go on")),
     _row(13, (P, on.Ticked), None, (do.nothing, None), ("else", "nothing", "there is nothing to decide")),
     _row(14, (P, on.RegisterSaid), given.says_the_impossible, (do.distrust, None), (
@@ -99,6 +99,11 @@ ROWS: tuple[Row, ...] = (
     _row(26, (P, on.LeaveAsked), None, (act.leave, E), ("always", "say goodbye", "the active goes on alone at once")),
     _row(27, (P, on.Paused), None, (do.wait_anew, None), (
         "always", "wait for the lease anew", "what was sent meanwhile has not been read yet")),
+    _row(112, (P, on.Promised), given.has_given_way, (do.say_given_way, None), (
+        "we were active, and the other server, in sync, holds more", "say that we have stopped",
+        "our word is a proof of stop, and outlives this process: the promise stands before it is said")),
+    _row(113, (P, on.Promised), None, (do.nothing, None), (
+        "else", "nothing", "a claim that was given up, or the other server's reign")),
     # --- claiming: one change of the register under way --------------------------------------------------------------
     _row(107, (C, on.Promised), given.has_asked, (do.nothing, None), (
         "it is an earlier claim's, or the epoch has been asked for", "nothing", "one question at a time")),
@@ -250,7 +255,6 @@ ROWS: tuple[Row, ...] = (
 
 IGNORED: tuple[Ignored, ...] = (
     Ignored(P, on.ChangeEnded, "an answer to a claim that was given up"),
-    Ignored(P, on.Promised, "a promise made on behalf of the other server's reign"),
     Ignored(P, on.PeerKept, "only an active is told what the other one holds"),
     Ignored(P, on.ReignBegan, "a reign that ended while it began"),
     Ignored(P, on.Drained, "a switchover that is over"),

@@ -222,9 +222,13 @@ class Judges:
 
     def _must_be_aside(self, name: str, was: Position, now: Position, disk: CrashDisk) -> None:
         files = disk.files().items()
-        kept = b"".join(data for path, data in files if path.startswith(SET_ASIDE))
+        aside = [(path, data) for path, data in files if path.startswith(SET_ASIDE)]
+        frames = b"".join(data for path, data in aside if not path.endswith(".snap"))
+        pictures = b"".join(data for path, data in aside if path.endswith(".snap"))
+        pictured = False
         for one in self.chain.after(was, now):
-            if one.hash.encode() not in kept:
+            pictured = pictured or one.hash.encode() in pictures
+            if not pictured and one.hash.encode() not in frames:
                 raise Violation(f"seq {one.seq} of epoch {one.epoch} has vanished from {name} and is not set aside")
 
     # --- who reigns -------------------------------------------------------------------------------------------

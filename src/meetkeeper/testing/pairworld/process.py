@@ -535,7 +535,7 @@ class Process:
 
         def offer() -> None:
             found = transfer.newest(self.host.disk)
-            if found is None and self.actor is not None and self.began:
+            if found is None and self.actor is not None:
                 self.database.checkpoint()
                 found = transfer.newest(self.host.disk)
             if found is not None:
