@@ -9,10 +9,11 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.pair.net import ETCD, Net, command_inside, network
 from tests.pair.servers import Client, NotTold, Pair, Server, alive, laid_down, needs, request, until
@@ -169,18 +170,26 @@ def last_frame(one: Server) -> bytes:
 
 
 @contextmanager
-def scene(folder: Path, *, wired: bool = True, etcd: bool = False, **more: object) -> Iterator[Scene]:
+def scene(
+    folder: Path,
+    *,
+    wired: bool = True,
+    etcd: bool = False,
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[Scene]:
     """A pair in sync. `wired`: in namespaces; `etcd`: with its register in the third one, else a shared folder."""
     with ExitStack() as stack:
         net = stack.enter_context(network()) if wired else None
-        witness = None
+        witness, register = None, "file"
         if etcd:
             assert net is not None
             witness = Witness(net, folder / "etcd")
             witness.start()
             stack.callback(witness.kill)
-            more["register"] = f"etcd:{witness.url}"
-        pair = stack.enter_context(laid_down(folder, network=net, **more))  # type: ignore[arg-type]
+            register = f"etcd:{witness.url}"
+        pair = stack.enter_context(laid_down(folder, network=net, register=register))
+        for one in pair.both:
+            one.environment |= environment
         made = Scene(pair, Client(pair), net, witness)
         stack.callback(made.wake)
         pair.start()
