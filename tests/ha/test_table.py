@@ -52,7 +52,8 @@ CASES: list[tuple[int, View, Event, str]] = [
     (14, bereft(), said(record(4, "b")), ""),
     (14, bereft(), said(None), ""),
     (14, bereft(), said(record(9, "b", cluster="other")), ""),
-    (15, bereft(), said(record(5, "b")), "Remember Promise"),
+    (15, bereft(), said(record(5, "b"), 3), "Promise"),
+    (16, bereft(), said(record(5, "b")), "Remember"),
     (15, bereft(record=record(5, "a")), said(record(5, "a"), 3), "Promise"),
     (15, bereft(record=None, version=0, founds=True), said(None), "Promise"),
     (16, passive(), said(record(5, "b"), 3), ""),
@@ -228,8 +229,8 @@ def test_the_first_lease_counts_from_the_claim() -> None:
 
 
 def test_a_right_just_learned_of_is_waited_for() -> None:
-    """The register shows a new reign of the other server, or us in sync again: its lease may begin now."""
-    for known in (record(4, "a"), record(5, "b", ("b",))):
+    """The register shows a new reign of the other server, or a newer version: its lease may begin now."""
+    for known in (record(4, "a"), record(5, "b", ("b",)), record(5, "b")):
         silent = bereft(record=known, peer_role=Role.PASSIVE)
         after = step(silent, said(record(5, "b")), NOW_S)
         assert after.row is not None

@@ -353,9 +353,14 @@ class Engine:
 
     def raise_reign(self, epoch: int) -> None:
         """Go on under a higher epoch."""
-        if self.failure is None and not self.stopping:
+        if self.failure is not None or self.stopping:
+            return
+        try:
             self._node.raise_reign(epoch, self._server, self._release, self._tzdata, self.now_s())
-            self._committer.wake()
+        except MeetkeeperError as error:
+            self._fail(error)  # The register has given up the old epoch, and the disk does not take the new one.
+            return
+        self._committer.wake()
 
     def freeze(self, drained: Callable[[], None]) -> None:
         """Decide nothing more, and call when everything decided is kept wherever it must be."""

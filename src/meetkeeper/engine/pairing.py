@@ -294,7 +294,8 @@ class Pairing:
         self.on(ev.Ticked())
         view = self.view
         waits = view.record is not None and view.peer not in view.record.in_sync and view.change is None
-        if view.role is Role.ACTIVE and view.linked and waits and self.peer_kept != ORIGIN:
+        lives = view.linked and now_s < view.lease_until_s
+        if view.role is Role.ACTIVE and lives and waits and self.peer_kept != ORIGIN:
             # Nothing new may be decided for hours: what it has is looked at again, so that it is taken in all the same.
             self.on(ev.PeerKept(self.peer_kept, self._hands.released_seq()))
 

@@ -78,8 +78,8 @@ def may_claim(view: View, event: Event, now_s: float) -> bool:
     """What the register says now gives a reason to claim."""
     assert isinstance(event, on.RegisterSaid)
     match event.reading:
-        case Found(record, _):
-            return claim_reason(_with(view, record, now_s), now_s) is not None
+        case Found(record, version):
+            return claim_reason(_with(view, record, version, now_s), now_s) is not None
         case Empty():
             fits = view.record is None or view.forced is not None
             return fits and claim_reason(view, now_s) is not None
@@ -87,8 +87,8 @@ def may_claim(view: View, event: Event, now_s: float) -> bool:
             return False
 
 
-def _with(view: View, record: Record, now_s: float) -> View:
-    return replace(learned(view, record, now_s), trouble="")
+def _with(view: View, record: Record, version: int, now_s: float) -> View:
+    return replace(learned(view, record, version, now_s), trouble="")
 
 
 def reason_is_gone(view: View, _: Event, now_s: float) -> bool:

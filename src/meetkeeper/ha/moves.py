@@ -77,7 +77,7 @@ def noted(view: View, event: on.RegisterSaid, now_s: float) -> View:
     """What is known after the register was read."""
     match event.reading:
         case Found(record, version):
-            return replace(learned(view, record, now_s), version=version, read_s=now_s, trouble="")
+            return replace(learned(view, record, version, now_s), read_s=now_s, trouble="")
         case Empty(version):
             return replace(view, version=version, read_s=now_s, trouble="")
         case Unreachable(why):
@@ -281,7 +281,7 @@ def _heard(view: View, said: Hello | Beacon, now_s: float) -> View:
     )
     # What a server says about the register is news, not a right: a claim reads the register itself.
     if newer and view.role is Role.PASSIVE:
-        after = replace(learned(after, told, now_s), version=said.version)
+        after = learned(after, told, said.version, now_s)
     return after
 
 

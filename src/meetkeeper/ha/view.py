@@ -105,14 +105,13 @@ def is_in_sync(view: View, who: str) -> bool:
     return view.record is not None and who in view.record.in_sync
 
 
-def learned(view: View, record: Record, now_s: float) -> View:
-    """This record stands. A right that it gives the other server over us, which we did not know of, may have begun just
-    now: its lease has to be waited for from here on, whenever it was heard last.
+def learned(view: View, record: Record, version: int, now_s: float) -> View:
+    """This record stands. What we did not know of may have been written just now, with a lease for whoever wrote it:
+    it has to be waited for from here on, whenever the other server was heard last.
     """
-    known = view.record
-    rights = record.active == view.peer and view.me in record.in_sync
-    new = known is None or known.epoch < record.epoch or view.me not in known.in_sync
-    return replace(view, record=record, heard_s=max(view.heard_s, now_s) if rights and new else view.heard_s)
+    new = record.active == view.peer and version != view.version
+    heard_s = max(view.heard_s, now_s) if new else view.heard_s
+    return replace(view, record=record, version=version, heard_s=heard_s)
 
 
 def is_alone(view: View) -> bool:

@@ -116,10 +116,15 @@ class Server:
 
     def raise_reign(self, epoch: int) -> None:
         """Go on under a higher epoch."""
-        if self.alive and not self.stopping:
-            self.epoch = epoch
+        if not self.alive or self.stopping:
+            return
+        try:
             self.node.raise_reign(epoch, self.name, "0", "simulated", self._now_s())
-            self._wake()
+        except MeetkeeperError as error:
+            self._fail(error)
+            return
+        self.epoch = epoch
+        self._wake()
 
     def freeze(self, drained: Callable[[], None]) -> None:
         """Decide nothing more, and call when everything decided is kept wherever it must be."""
