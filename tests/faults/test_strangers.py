@@ -81,14 +81,20 @@ def test_the_node_file_of_the_other_server(pair: Scene) -> None:
 
 
 def test_a_cloned_home(pair: Scene) -> None:
-    """F28: a's whole home started a second time: it has no address to act at, says so, and changes no register."""
+    """F28: a's whole home started a second time, with other addresses: it says that it is a copy, and claims nothing."""
     clone = Home(pair.pair.b.home.path.with_name("copy-of-a"))
     shutil.copytree(pair.pair.a.home.path, clone.path, ignore=shutil.ignore_patterns("lock"))
-    twin = Server("twin", clone, pair.pair.a.place, clone.path.with_suffix(".log"))
+    node, place = pair.pair.a.node(), _elsewhere(pair.pair.a)
+    assert node.pair is not None
+    twin = Server("twin", clone, place, clone.path.with_suffix(".log"))
+    twin.write_node(
+        replace(node, listen_port=place.http, pair=replace(node.pair, listen=f"{place.host}:{place.line}"))
+    )
     before = pair.pair.a.record()
     twin.start()
     try:
-        until(lambda: twin.said("can't be listened on"), REFUSED_S, "refused", twin.tail)
+        until(lambda: twin.said("is a copy of another server's home"), REFUSED_S, "refused", twin.tail)
+        stays(lambda: not twin.acts(), 2.0, "the copy does not act", pair.pair)
         assert pair.client.book(HELD_S).by == "a"
         assert pair.pair.a.record() == before
     finally:

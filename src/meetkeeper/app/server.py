@@ -24,6 +24,7 @@ from meetkeeper.app import configfile
 from meetkeeper.app.acting import Lone, Paired, is_joining, make
 from meetkeeper.app.confighooks import FileHooks
 from meetkeeper.app.home import Home, NodeConfig, new_secret
+from meetkeeper.app.original import check_is_original
 from meetkeeper.app.preview import previewer
 from meetkeeper.core.changes import ConfigDeployed, Founded, raw
 from meetkeeper.core.configuration import Config
@@ -83,6 +84,8 @@ class Server:
         self.home = home
         self.node_config: NodeConfig = home.node()
         check_may_act(home.path, self.node_config.files_standby_of)
+        if self.node_config.pair is not None:
+            check_is_original(home.path)
         self._clock = RealClock()
         self._database = open_database(home, self._clock)
         opener = partial(open_database, home, self._clock)
