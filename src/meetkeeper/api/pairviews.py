@@ -124,10 +124,10 @@ class DrillStep(_View, frozen=True, kw_only=True):
 
 
 class DrillReport(_View, frozen=True, kw_only=True):
-    """A drill: there and back, measured and verified. `state`: running, passed, failed."""
+    """A drill: there and back, measured and verified. An interrupted one goes on when a drill is asked for again."""
 
     id: str
-    state: Literal["running", "passed", "failed"]
+    state: Literal["running", "interrupted", "passed", "failed"]
     began: str
     ended: str | None
     home: str

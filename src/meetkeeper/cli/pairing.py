@@ -295,7 +295,7 @@ def drill(session: Session, *, report: Path | None, showing: bool, json_out: boo
         click.secho(
             f"{found['id']} {found['state']}: {found['text']}", fg="green" if passed else "red", bold=True
         )
-    if found["state"] == "failed":
+    if found["state"] in ("failed", "interrupted"):
         raise Exit(1)
 
 

@@ -87,7 +87,8 @@ class Drill:
     def reports(self) -> list[DrillReport]:
         """Newest first."""
         found = [one for path in self._files() if (one := _read(path)) is not None]
-        return [_report(one) for one in reversed(found)]
+        works = self._task is not None and not self._task.done()
+        return [_report(one, works=works) for one in reversed(found)]
 
     async def begin(self, by: str) -> DrillReport:
         """Begin, or go on with one that was interrupted. Raises `Refused` with what is in the way."""
@@ -100,7 +101,7 @@ class Drill:
             await asyncio.to_thread(self._write, journal)
         log.info("drill.begins", id=journal.id, stage=journal.stage, by=by)
         self._task = asyncio.create_task(self._run(journal), name="drill")
-        return _report(journal)
+        return _report(journal, works=True)
 
     async def close(self) -> None:
         """Leave it where it is."""
@@ -141,7 +142,7 @@ class Drill:
         except MeetkeeperError:
             return False
         assert isinstance(said, dict)
-        return any(one["state"] == "running" for one in said["drills"])
+        return any(one["state"] in ("running", "interrupted") for one in said["drills"])
 
     def _new(self, by: str) -> Journal:
         view, now_s = self._pair.heart.view, self._pair.parts.clock.now_s()
@@ -374,10 +375,11 @@ def _read(path: Path) -> Journal | None:
         return None
 
 
-def _report(journal: Journal) -> DrillReport:
+def _report(journal: Journal, *, works: bool) -> DrillReport:
+    """`works`: somebody goes on with what runs."""
     return DrillReport(
         id=journal.id,
-        state=journal.state,
+        state="interrupted" if journal.state == "running" and not works else journal.state,
         began=iso(journal.began_s),
         ended=iso(journal.ended_s) if journal.ended_s else None,
         home=journal.home,
@@ -385,5 +387,5 @@ def _report(journal: Journal) -> DrillReport:
         there_s=journal.there_s,
         back_s=journal.back_s,
         steps=journal.steps,
-        text=journal.text,
+        text=journal.text or ("" if works else "Say `meetkeeper drill` again: it goes on from there."),
     )
