@@ -167,13 +167,23 @@ class Engine:
         return self._kept_seq
 
     async def submit(self, command: Command) -> Decision:
-        """Decide about a command; returns once the decision is on disk. Raises `core.errors`."""
+        """Decide about a command; returns once the decision is on disk. Raises `core.errors`.
+
+        A refusal, and an answer that needs no new frame, are looks at the state: they leave as a reader's answer does.
+        """
         if self._frozen:
             raise Unavailable(
                 "switching", "Another server takes over now. Ask again at once.", retry_after_s=1.0
             )
-        handled = self.handle(command)
+        try:
+            handled = self.handle(command)
+        except MeetkeeperError:
+            if self.failure is None:
+                await self.read(lambda _: None)
+            raise
         await self.until_kept(handled.seq)
+        if handled.decision.plan.empty:
+            await self.until_may_speak()
         return handled.decision
 
     async def read(self, look: Callable[[State], T]) -> T:
@@ -358,7 +368,9 @@ class Engine:
         try:
             self._node.raise_reign(epoch, self._server, self._release, self._tzdata, self.now_s())
         except MeetkeeperError as error:
-            self._fail(error)  # The register has given up the old epoch, and the disk does not take the new one.
+            self._fail(
+                error
+            )  # The register has given up the old epoch, and the disk does not take the new one.
             return
         self._committer.wake()
 

@@ -88,7 +88,8 @@ class Judges:
                 self.decided(process, happening.position)
             case seen.Answered():
                 self.acks += 1
-                self._tell(process, happening.seq, "answers a caller", waits=True)
+                waits = isinstance(happening.answer, str)
+                self._tell(process, happening.seq, "answers a caller", waits=waits)
             case seen.Called():
                 self.calls += 1
                 actor = process.actor
@@ -229,7 +230,9 @@ class Judges:
         for one in self.chain.after(was, now):
             pictured = pictured or one.hash.encode() in pictures
             if not pictured and one.hash.encode() not in frames:
-                raise Violation(f"seq {one.seq} of epoch {one.epoch} has vanished from {name} and is not set aside")
+                raise Violation(
+                    f"seq {one.seq} of epoch {one.epoch} has vanished from {name} and is not set aside"
+                )
 
     # --- who reigns -------------------------------------------------------------------------------------------
 

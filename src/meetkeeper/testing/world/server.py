@@ -233,10 +233,17 @@ class Server:
         try:
             handled = self.handle(command)
         except MeetkeeperError as refused:
-            answer, seq = refused, self.node.applied_seq
+            answer, seq, looks = refused, self.node.applied_seq, True
         else:
-            answer, seq = handled.decision.answer, handled.seq
-        self._when_kept(seq, lambda: self._answer(number, command, answer, seq))
+            answer, seq, looks = handled.decision.answer, handled.seq, handled.decision.plan.empty
+
+        def answering() -> Fiber[None]:
+            yield UntilKept(seq)
+            if looks:
+                yield UntilMaySpeak()
+            self._answer(number, command, answer, seq)
+
+        self.spawn(answering())
 
     def read(self, tell: Callable[[], None]) -> None:
         """Tell when everything decided so far may be spoken of, and a reader may be answered."""
