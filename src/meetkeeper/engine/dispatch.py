@@ -9,7 +9,8 @@ waits, calls and counts.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from typing import Protocol, assert_never
 
@@ -92,6 +93,7 @@ class Dispatcher:
         self._desk = desk
         self._due: list[tuple[float, EffectKey]] = []
         self._running: set[EffectKey] = set()
+        self._under_way = 0
         self._gates: dict[tuple[str, int], asyncio.Semaphore] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._users: dict[str, int] = {}
@@ -99,11 +101,11 @@ class Dispatcher:
 
     @property
     def busy(self) -> bool:
-        """Something is being carried out."""
-        return bool(self._running)
+        """A neighbour is being spoken to. Rows that wait for their turn are not counted."""
+        return self._under_way > 0
 
     def hold(self) -> None:
-        """Begin nothing more; what is under way goes on."""
+        """Begin nothing more, not even what waits for its turn already; what is under way goes on."""
         self._held = True
 
     def go_on(self) -> None:
@@ -141,8 +143,11 @@ class Dispatcher:
             self._desk.spawn(f"effect {key}", lambda key=key, row=row: self._carry_out(key, row))  # type: ignore[misc]
 
     async def _carry_out(self, key: EffectKey, row: OutboxRow) -> None:
+        outcome = None
         try:
             outcome = await self._outcome(key, row)
+        except _Held:
+            heappush(self._due, (row.again_at_s, key))
         finally:
             self._running.discard(key)
         if outcome is not None:
@@ -222,11 +227,20 @@ class Dispatcher:
     def _turn(self, of: str) -> "_OneAtATime":
         return _OneAtATime(of, self._locks, self._users)
 
-    def _gate(self, name: str, width: int) -> asyncio.Semaphore:
+    @asynccontextmanager
+    async def _gate(self, name: str, width: int) -> AsyncIterator[None]:
+        """One of so many places at a neighbour. Raises `_Held` when nothing more is to be begun."""
         gate = self._gates.get((name, width))
         if gate is None:
             gate = self._gates[name, width] = asyncio.Semaphore(width)
-        return gate
+        async with gate:
+            if self._held:
+                raise _Held
+            self._under_way += 1
+            try:
+                yield
+            finally:
+                self._under_way -= 1
 
     # --- mail and calendars ------------------------------------------------------------------------------------------
 
@@ -267,6 +281,10 @@ class Dispatcher:
             uid, text = desk.neighbours.item_text(desk.state.settings(), meeting, series, desk.now_s())
             await calendar.source.write(uid, text)
         return Done("written")
+
+
+class _Held(Exception):
+    """A row whose turn came when nothing more was to be begun: nothing of it has been done."""
 
 
 class _OneAtATime:
