@@ -36,6 +36,7 @@ def stop_both_and_damage(story: Story, room: str) -> None:
     active = servers.wait_in_sync()
     passive = servers.other(active)
     story.say(f"stopping both servers, damaging the sync cookie of {room} on {active.name}")
+    story.stops += 1
     passive.stop()
     wait_until(
         f"{active.name} to go on alone",
@@ -152,6 +153,7 @@ def _freeze(story: Story, load: Load) -> None:
 def _switch_over(story: Story, load: Load) -> None:
     active = _whole(story, load)
     story.say(f"switchover from {active.name}")
+    story.stops += 1
 
     def ask(one: Server) -> None:
         answer = one.ask("POST", "/api/v1/cluster/switchover", {"reason": "the demonstration"})

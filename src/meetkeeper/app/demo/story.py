@@ -1,5 +1,6 @@
 """One run of the demonstration: what was done, what was promised, what was seen."""
 
+import os
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -62,6 +63,9 @@ class Story:
         self.requests_lost = 0
         self.kills = 0
         self.freezes = 0
+        self.stops = 0
+        self.busy = 0.0
+        """The most processes that wanted one core at a time, as the system counts them."""
         self.cookies_damaged = 0
 
     def say(self, text: str) -> None:
@@ -86,6 +90,7 @@ class Story:
     def hand_over(self, kind: Kind, active: Server, do: Callable[[Server], object]) -> Handover:
         """Do this to the active server and wait until the other one acts. Raises `Unavailable` when it never does."""
         other = self.servers.other(active)
+        self.busy = max(self.busy, os.getloadavg()[0] / (os.cpu_count() or 1))
         begin, at_s = time.monotonic(), time.time()
         do(active)
         wait_until(

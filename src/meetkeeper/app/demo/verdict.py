@@ -18,7 +18,10 @@ from meetkeeper.store.database import Database
 LAG_MAX_S = 1.0
 """How late a door may open when a server acts, or after one acts again."""
 FAILOVER_S_MAX = 5.0
+OUR_OWN_BUSY = 1.0
+"""So many of the processes that want a core are the demonstration's own."""
 SWITCHOVER_S_MAX = 1.0
+"""On a machine with time to spare: where others crowd its cores, everything takes as many times longer."""
 
 
 def judge(story: Story) -> dict[str, Any]:
@@ -67,6 +70,7 @@ def judge(story: Story) -> dict[str, Any]:
         **_availability(story),
         "dual_active": dual,
         "looks": sum(len(one.looks) for one in story.lookout.seen.values()),
+        "processes_per_core": round(story.busy, 1),
         "kills": story.kills,
         "freezes": story.freezes,
         "restart_s": story.restart_s,
@@ -87,9 +91,10 @@ def _availability(story: Story) -> dict[str, Any]:
     story.expect(
         f"another server acts within {FAILOVER_S_MAX} s", max(failovers, default=0) <= FAILOVER_S_MAX
     )
+    switch_s_max = SWITCHOVER_S_MAX * max(1.0, story.busy - OUR_OWN_BUSY)
     story.expect(
-        f"no booking waits longer than {SWITCHOVER_S_MAX} s for a switchover",
-        max(story.unavailable_s["switched"], default=0.0) <= SWITCHOVER_S_MAX,
+        f"no booking waits longer than {switch_s_max:.1f} s for a switchover",
+        max(story.unavailable_s["switched"], default=0.0) <= switch_s_max,
     )
     return {
         "failover_s": max(failovers, default=None),
@@ -132,9 +137,9 @@ def _mails(story: Story, database: Database) -> dict[str, int]:
     again = sum(count - 1 for (message_id, _), count in copies.items() if message_id in unknown)
     duplicates = sum(count - 1 for count in copies.values()) - again
     missing = _untold(copies)
-    blows = story.kills + story.freezes
+    ends = story.kills + story.freezes + story.stops
     story.expect("no mail came twice", duplicates == 0)
-    story.expect("a blow leaves at most one mail whose fate is unknown", len(unknown) <= blows)
+    story.expect("a reign's end leaves at most one mail whose fate is unknown", len(unknown) <= ends)
     story.expect("everybody was told", not missing)
     return {
         "mails_sent": len(mails),
