@@ -88,18 +88,31 @@ class FileHooks:
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Notice a hand edit: set it aside as staged, put the file back to what is in force, say so."""
+        trouble = ""
         while not stop.is_set():
-            in_force = self._engine.state.config
-            if in_force is not None:
-                if in_force != self._shown:
-                    await asyncio.to_thread(self._show, in_force)
-                    self._changed()
-                await asyncio.to_thread(self._look, in_force)
+            try:
+                await self._look_once()
+                trouble = ""
+            except (
+                OSError
+            ) as error:  # a full disk or too few descriptors: the file is for people, meetings go on
+                if trouble != str(error):
+                    log.warning("config.unreachable", text=f"config.json can't be looked after now: {error}")
+                trouble = str(error)
             try:
                 async with asyncio.timeout(LOOK_S):
                     await stop.wait()
             except TimeoutError:
                 continue
+
+    async def _look_once(self) -> None:
+        in_force = self._engine.state.config
+        if in_force is None:
+            return
+        if in_force != self._shown:
+            await asyncio.to_thread(self._show, in_force)
+            self._changed()
+        await asyncio.to_thread(self._look, in_force)
 
     def _show(self, in_force: Config) -> None:
         """Write out what is in force. Whoever edited the file at that very moment finds the edit as staged."""
