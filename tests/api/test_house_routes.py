@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -9,7 +10,7 @@ from meetkeeper.core.changes import EffectMoved, RoomTold
 from meetkeeper.core.plan import Plan
 from meetkeeper.core.state import RoomNews, Status
 from meetkeeper.core.words import RoomId
-from tests.api.house import LOCAL_TOKEN, NOW_S, READS, WRITES, House
+from tests.api.house import LOCAL_TOKEN, NOW_S, READS, WRITES, House, pair_status
 
 
 async def test_rooms_tell_what_goes_on_in_them(house: House) -> None:
@@ -213,7 +214,7 @@ async def test_a_deployed_configuration_is_known_at_once(house: House) -> None:
 
 
 async def test_health_tells_load_balancers_where_to_go(house: House) -> None:
-    """Live while the process answers; ready and active until it stops; passive never here."""
+    """Live while the process answers; ready and active until it stops; passive while it follows, ready by its verdict."""
 
     async def codes() -> list[int]:
         return [
@@ -223,7 +224,15 @@ async def test_health_tells_load_balancers_where_to_go(house: House) -> None:
 
     assert await codes() == [200, 200, 200, 503]
     house.engine.role = "passive"
+    follows = pair_status(me="mk-b", peer="mk-a", role="passive", peer_role="active")
+    house.engine.pair = follows
     assert await codes() == [200, 200, 503, 200]
+    assert (await house.client.get("/health/passive?ready")).status_code == 200
+    house.engine.pair = msgspec.structs.replace(follows, ready="at risk")
+    assert (await house.client.get("/health/passive?ready")).json() == {"status": "at risk"}
+    house.engine.pair = msgspec.structs.replace(follows, linked=False)
+    assert await codes() == [200, 200, 503, 503]
+    house.engine.pair = None
     house.engine.role = "active"
     house.gate.stop.set()
     assert await codes() == [200, 503, 503, 503]

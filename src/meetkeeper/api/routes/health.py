@@ -1,7 +1,10 @@
 """/health and /metrics: for load balancers, service managers and Prometheus."""
 
+from typing import Annotated
+
 from litestar import MediaType, Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import QueryParameter
 from msgspec import Struct
 
 from meetkeeper.api import metrics
@@ -52,10 +55,22 @@ async def active(desk: AtDesk) -> Response[Health]:
 
 
 @get("/health/passive", opt=OPEN, summary="Passive?", operation_id="passive", responses=_NOT_WELL)
-async def passive(desk: AtDesk) -> Response[Health]:
-    """200 on a passive server that follows; 503 everywhere else."""
-    role: str = desk.engine.status().role
-    return _health(role, well=role == "passive")
+async def passive(
+    desk: AtDesk,
+    ready: Annotated[
+        str | None, QueryParameter(description="Named: only when it could take over now", max_length=10)
+    ] = None,
+) -> Response[Health]:
+    """200 on a passive server that follows an active one (with `?ready`: and could take over now); else 503."""
+    status = desk.engine.status()
+    pair = status.pair
+    if status.role != "passive" or pair is None:
+        return _health(status.role, well=False)
+    if not pair.linked or pair.peer_role != "active":
+        return _health("follows nobody", well=False)
+    if ready is not None:
+        return _health(pair.ready, well=pair.ready == "ready")
+    return _health("passive", well=True)
 
 
 @get(
