@@ -1,5 +1,5 @@
 # Needs git, make, python3 with venv, and a package index. Everything lands in .venv; nothing else is touched.
-#   make demo        a server with a bridge, calendars and a mail sink on this machine
+#   make demo        two servers with a bridge, calendars and a mail sink on this machine
 #   make test        all tests            make check   format, types, floors, house, fast tests: under two minutes
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-check test check sim bench docs fmt lock clean
@@ -17,7 +17,7 @@ help: ## this list
 .venv/.holds-%: %.lock requirements-uv.lock pyproject.toml tools/setup-venv
 	@tools/setup-venv $< && touch $@
 
-demo: .venv/.holds-requirements ## start the demonstration: a whole meeting server on this machine
+demo: .venv/.holds-requirements ## start the demonstration: two meeting servers on this machine
 	@$(BIN)/meetkeeper demo
 
 demo-check: .venv/.holds-requirements ## run the demonstration against itself; the last line is JSON

@@ -218,7 +218,7 @@ def check_command(home: Path, as_json: bool) -> None:  # noqa: FBT001 - click ha
 
 @click.command("demo")
 @click.option(
-    "--check", "checking", is_flag=True, help="Without a person: book, move, cancel, kill, restart, judge."
+    "--check", "checking", is_flag=True, help="Without a person: book, kill, freeze, switch over, judge."
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="With --check: what was seen, as JSON on the last line."
@@ -226,9 +226,14 @@ def check_command(home: Path, as_json: bool) -> None:  # noqa: FBT001 - click ha
 @click.option(
     "--folder", type=click.Path(path_type=Path), default=None, help="Where to put it; default: a fresh one."
 )
-@click.option("--port", default=8080, show_default=True, help="Port of the web page; 0: any free one.")
+@click.option(
+    "--port",
+    default=8080,
+    show_default=True,
+    help="Port of the first server, the next is the second's; 0: free ones.",
+)
 def demo_command(checking: bool, as_json: bool, folder: Path | None, port: int) -> None:  # noqa: FBT001 - click
-    """A whole meeting server on this machine: three rooms on a real CalDAV server, mail, a bridge, a web page."""
+    """Two meeting servers on this machine: three rooms on a real CalDAV server, mail, a bridge, a web page."""
     from meetkeeper.app.demo import check, show
 
     if checking:
