@@ -4,6 +4,7 @@ Whatever comes, the active goes on acknowledging.
 """
 
 import datetime
+import json
 import os
 import shutil
 import socket
@@ -202,9 +203,15 @@ def test_another_release_on_one_side(pair: Scene, protocol: int, works: bool) ->
     pair.pair.wait_in_sync(active=pair.pair.a)
     pair.client.book()
     assert pair.pair.a.said("release=9.9.9")
+    until(lambda: "release 9.9.9 here" in _readiness(pair), 20.0, "readiness names it", pair.pair.tails)
     pair.pair.a.kill_node()
     pair.pair.wait_active(pair.pair.b, TAKEN_OVER_S)
     assert pair.client.book(HELD_S).by == "b"
+
+
+def _readiness(pair: Scene) -> str:
+    """Every check of the passive, with what it found."""
+    return json.dumps(pair.client.get("/api/v1/cluster/readiness", pair.pair.b))
 
 
 def test_another_time_zone_on_one_side(pair: Scene) -> None:
@@ -213,6 +220,7 @@ def test_another_time_zone_on_one_side(pair: Scene) -> None:
     pair.pair.b.start()
     pair.pair.wait_in_sync(active=pair.pair.a)
     pair.client.book()
+    until(lambda: "JST here" in _readiness(pair), 20.0, "readiness names it", pair.pair.tails)
     before = pair.client.meetings()
     pair.pair.a.kill_node()
     pair.pair.wait_active(pair.pair.b, TAKEN_OVER_S)
