@@ -214,7 +214,7 @@ async def test_a_deployed_configuration_is_known_at_once(house: House) -> None:
 
 
 async def test_health_tells_load_balancers_where_to_go(house: House) -> None:
-    """Live while the process answers; ready and active until it stops; passive while it follows, ready by its verdict."""
+    """Live while the process answers; ready and active until it stops; passive while it follows."""
 
     async def codes() -> list[int]:
         return [

@@ -6,7 +6,7 @@ the few pages about the server itself; deciding is refused, and the door leads e
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeVar
 
 from msgspec.structs import replace
@@ -29,6 +29,8 @@ from meetkeeper.ports.clock import Clock
 
 T = TypeVar("T")
 ROWS_SHOWN = 12
+LOOK_S = 5.0
+"""How often whoever follows a passive server looks anew: a token that was revoked opens nothing there either."""
 Shown = Literal["active", "passive", "claiming", "yielding", "ended", "stopped"]
 # An active whose first frame is not kept yet does not act.
 _SHOWN: dict[Role, Shown] = {
@@ -197,7 +199,9 @@ class SeatFrames:
 
     async def __anext__(self) -> KeptFrame:
         if self._frames is None:
-            await self._moved.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await self._moved.wait()
             raise FellBehind
         try:
             return await anext(self._frames)
