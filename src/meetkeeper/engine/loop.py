@@ -44,6 +44,8 @@ TICK_S = 1.0
 SUBSCRIBER_FRAMES_MAX = 1_000
 EFFECTS_GRACE_S = 0.5
 """So long a switchover waits for calls that are under way; what they bring about is found by the next active."""
+HELD_S_MAX = 10.0
+"""In a pair a caller is held so long for the other disk or the right to speak, then told to ask again."""
 CHECKPOINT_AGAIN_S = 60.0
 """Pause after a snapshot that could not be written."""
 LAG_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -124,6 +126,8 @@ class Engine:
         )
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._silent: list[asyncio.Future[None]] = []
+        self._paired = partner is not None
+        self._held: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._subscribers: set[Subscription] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._alarm = asyncio.Event()
@@ -181,16 +185,16 @@ class Engine:
             if self.failure is None:
                 await self.read(lambda _: None)
             raise
-        await self.until_kept(handled.seq)
+        await self.until_kept(handled.seq, held=True)
         if handled.decision.plan.empty:
-            await self.until_may_speak()
+            await self.until_may_speak(held=True)
         return handled.decision
 
     async def read(self, look: Callable[[State], T]) -> T:
         """Look at the state; the answer leaves when everything it may have seen is on disk."""
         seen = look(self._node.state)
-        await self.until_kept(self._node.applied_seq)
-        await self.until_may_speak()
+        await self.until_kept(self._node.applied_seq, held=True)
+        await self.until_may_speak(held=True)
         return seen
 
     @asynccontextmanager
@@ -219,7 +223,7 @@ class Engine:
 
     async def history(self, about: str, limit: int) -> list[HistoryRow]:
         """Frames that touch a meeting, room, alias or effect, newest first."""
-        await self.until_kept(self._node.applied_seq)
+        await self.until_kept(self._node.applied_seq, held=True)
         return await asyncio.to_thread(find_history, self._node.database, about, limit)
 
     def frames(self) -> Iterator[Frame]:
@@ -271,8 +275,8 @@ class Engine:
             self._committer.wake()
         return handled
 
-    async def until_kept(self, seq: int) -> None:
-        """Wait for the disk. Raises `Unavailable` when this server fails before."""
+    async def until_kept(self, seq: int, *, held: bool = False) -> None:
+        """Wait for the disk. Raises `Unavailable` when this server fails before; `held`: after `HELD_S_MAX` too."""
         if seq <= self._kept_seq:
             return
         if self.failure is not None or self._loop is None:
@@ -281,10 +285,12 @@ class Engine:
             )
         future: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((seq, future))
+        if held:
+            self._hold(future)
         await future
 
-    async def until_may_speak(self) -> None:
-        """Wait until nobody else can have taken over (R8). Raises `Unavailable` when this server may act no more."""
+    async def until_may_speak(self, *, held: bool = False) -> None:
+        """Wait until nobody else can have taken over (R8). Raises as `until_kept`."""
         while not self._partner.may_speak():
             if self.failure is not None or self._loop is None:
                 raise Unavailable(
@@ -292,10 +298,35 @@ class Engine:
                 )
             future: asyncio.Future[None] = self._loop.create_future()
             self._silent.append(future)
+            if held:
+                self._hold(future)
             await future
 
+    def _hold(self, future: "asyncio.Future[None]") -> None:
+        if self._paired and self._loop is not None:
+            self._held.append((self._loop.time() + HELD_S_MAX, future))
+
+    def _let_go(self) -> None:
+        """Whoever was held too long is told: what was decided may stand or not, and asking again does no harm."""
+        held = self._held
+        if not held or self._loop is None:
+            return
+        now_s = self._loop.time()
+        while held and (held[0][1].done() or now_s >= held[0][0]):
+            future = held.popleft()[1]
+            if not future.done():
+                future.set_exception(
+                    Unavailable(
+                        "held",
+                        "The other server's disk, or the right to act, is waited for. What was asked may still come "
+                        "about: ask again with the same Idempotency-Key.",
+                        retry_after_s=1.0,
+                    )
+                )
+
     def look_again(self) -> None:
-        """The partner may have moved what can be spoken of."""
+        """The partner may have moved what can be spoken of. Called several times a second while this server acts."""
+        self._let_go()
         if self._partner.may_speak():
             silent, self._silent = self._silent, []
             for future in silent:
