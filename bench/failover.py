@@ -1,7 +1,7 @@
 """How long nobody is served: a server's process killed, its host cut off, a planned switchover; many times each.
 
 Run it as root: `python -m bench.failover --runs 20 --json FILE`. Two real servers with their agents live in network
-namespaces, their register is a folder both reach; everything is at its defaults. Beside them, where they are installed
+namespaces, their register is an etcd in a third one; everything is at its defaults. Beside them, where installed
 and asked for (`--peers`), Patroni and Redis Sentinel by the same clock and the same client: from the blow until the
 first write that is acknowledged by the server that took over. A kind's figure is in seconds.
 """
@@ -14,14 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
 
 from bench.peers import patroni, sentinel
-from tests.pair.net import network
-from tests.pair.servers import Client, Load, Pair, Server, laid_down, request
+from tests.faults.scene import scene
+from tests.pair.servers import Client, Load, Pair, Server, request
 
 KINDS = ("killed", "host gone", "switchover")
 STEADY_S = 1.0
@@ -96,12 +95,8 @@ class Meetkeeper:
 def measure(runs: int, kinds: tuple[str, ...], say: Callable[[str], None]) -> dict[str, Timed]:
     """Every kind, `runs` times, on one pair."""
     found = {}
-    with ExitStack() as stack:
-        net = stack.enter_context(network())
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="failover-")))
-        pair = stack.enter_context(laid_down(folder, network=net))
-        pair.start()
-        client = Client(pair)
+    with tempfile.TemporaryDirectory(prefix="failover-") as folder, scene(Path(folder), etcd=True) as made:
+        pair, client = made.pair, made.client
         struck = Meetkeeper(pair, client)
         for kind in kinds:
             took = []

@@ -233,7 +233,9 @@ def test_an_instance_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
         pair.start()
         client = Client(pair)
         twin = Server("twin", Home(tmp_path / "twin"), _elsewhere(pair.b), tmp_path / "twin.log")
-        shutil.copytree(pair.b.home.path, twin.home.path, ignore=shutil.ignore_patterns("lock"))
+        shutil.copytree(
+            pair.b.home.path, twin.home.path, ignore=shutil.ignore_patterns("lock", "original.json")
+        )
         node = pair.b.node()
         assert node.pair is not None
         twin.write_node(
