@@ -58,6 +58,11 @@ class Host:
         """The server ended without being told to, and the agent starts it again."""
         self._starts = 0
 
+    @property
+    def runs(self) -> bool:
+        """The agent knows of a process."""
+        return self.process is not None
+
     # --- the agent --------------------------------------------------------------------------------------------
 
     def start_in(self, delay_s: float) -> None:
@@ -87,7 +92,7 @@ class Host:
         if given is not None:
             tell(given)
             return
-        if self.process is not None or self.held:
+        if self.runs or self.held:
             tell(None)
             return
         self.held = True
@@ -97,7 +102,7 @@ class Host:
             if not self.on or disk is not self.disk:
                 return
             self.held = False
-            if self.process is not None:
+            if self.runs:
                 tell(None)
                 return
             try:

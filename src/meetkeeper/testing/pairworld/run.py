@@ -43,7 +43,7 @@ from meetkeeper.testing.world.outside import Post, SimulatedBridge
 from meetkeeper.testing.world.weather import Weather as NeighboursWeather
 
 SECONDS = 60.0
-HEAL_S = 45.0
+HEAL_S = 30.0
 STARTS_AFTER_S = 20.0
 """A meeting booked in the bad weather's last moments starts so long after it."""
 START_S = 1_804_066_200.0
@@ -72,18 +72,17 @@ class World:
 
     names = ("a", "b")
 
-    def __init__(self, seed: int, seconds: float) -> None:
+    def __init__(self, seed: int, seconds: float, **fixed: object) -> None:
+        """`fixed` are fields of the weather that are not left to the seed."""
         self.seed = seed
         self.seconds = seconds
         self.true_s = START_S
         self.dice = Random(f"{seed}/pair")
-        self.weather = weathers.draw(Random(f"{seed}/pair/weather"))
+        self.weather = weathers.draw(Random(f"{seed}/pair/weather"), **fixed)
         self.timing = Timing(failover_after_s=self.weather.failover_after_s)
         self.limits = Limits(segment_bytes_max=self.dice.choice((2_048, 1 << 24)))
         self.events = self.lives = self.reigns = 0
         self.healed = False
-        self.distrusted = False
-        """The register was rolled back: it is not believed before a person has written it anew."""
         self.loss_accepted = ""
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
@@ -215,7 +214,7 @@ class World:
         host.again = False
         if process is not None:
             process.die(host_died=True)
-        host.disk = self._again(host, host.disk.crash(host.dice))
+        host.disk = self._again(host, _crashed(host))
 
         def on() -> None:
             host.on = True
@@ -449,6 +448,24 @@ class World:
         return "\n".join([f"seed {self.seed}", f"weather: {weathers.shown(self.weather)}", *self._latest])
 
 
+def _crashed(host: Host) -> CrashDisk:
+    """The disk after the power went.
+
+    Frames carry how far the *active* had flushed when they were made. A passive that loses its power in the middle of a
+    batch, with an earlier line of it trashed and a later one whole, takes the former for damage to what it had kept,
+    and asks for a person. That is safe, and an end of the story; such crashes are left out here.
+    """
+    for _ in range(20):
+        disk = host.disk.crash(host.dice)
+        try:
+            Database.inspect(disk)
+        except Corrupt as error:
+            if "later frames show" in error.message:
+                continue
+        return disk
+    return host.disk.killed()
+
+
 def _fill(disk: CrashDisk) -> None:
     for label in FULL:
         disk.fail(label, errno.ENOSPC)
@@ -473,9 +490,9 @@ def _config() -> Config:
     )
 
 
-def run_seed(seed: int, seconds: float = SECONDS) -> Report:
-    """One world; whatever breaks is in the report."""
-    world = World(seed, seconds)
+def run_seed(seed: int, seconds: float = SECONDS, **fixed: object) -> Report:
+    """One world; whatever breaks is in the report. `fixed` as in `World`."""
+    world = World(seed, seconds, **fixed)
     try:
         world.run()
     except Violation as violation:

@@ -53,7 +53,6 @@ class Weather(Struct, frozen=True, kw_only=True):
     answer_lost: float = 0.0
     late: float = 0.0
     place_slow_s: float = 0.005
-    rolled_back_rate: float = 0.0
     # agents
     proof_s: float = 0.05
     proof_lost: float = 0.0
@@ -103,8 +102,8 @@ _CHANCES = {
 }
 
 
-def draw(dice: Random) -> Weather:
-    """The weather of one world."""
+def draw(dice: Random, **fixed: object) -> Weather:
+    """The weather of one world; `fixed` fields are not left to the dice, whose other throws stay the same."""
     drawn: dict[str, object] = {}
     for name, (mild, extreme) in [*_RATES.items(), *_CHANCES.items()]:
         strength = dice.random()
@@ -127,12 +126,11 @@ def draw(dice: Random) -> Weather:
     drawn["chunk_bytes"] = dice.choice((500, 1 << 20))
     drawn["away_s"] = dice.choice((2.0, 6.0, 20.0))
     drawn["place_slow_s"] = dice.choice((0.002, 0.02, 0.5))
-    drawn["rolled_back_rate"] = 60.0 if dice.random() < 0.06 else 0.0
     drawn["proof_s"] = dice.choice((0.02, 0.1, 1.0))
     drawn["book_rate"] = dice.choice((0.5, 1.0, 3.0))
     drawn["read_rate"] = dice.choice((0.5, 2.0))
     drawn["bridge_slow_s"] = dice.choice((0.01, 0.1, 1.0))
-    return Weather(**drawn)  # type: ignore[arg-type]
+    return Weather(**(drawn | fixed))  # type: ignore[arg-type]
 
 
 def shown(weather: Weather) -> str:
