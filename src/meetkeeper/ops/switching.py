@@ -37,6 +37,7 @@ from meetkeeper.ops.drill import Drill
 from meetkeeper.ops.maintenance import Maintenance
 from meetkeeper.ops.measuring import Measurer
 from meetkeeper.ops.pasts import Pasts, iso
+from meetkeeper.ports.register import Believing
 
 log = structlog.get_logger("pair")
 
@@ -275,6 +276,9 @@ class Switching:
         if not view.trouble:
             raise Refused("register.fine", "Nothing is wrong with the register. Nothing was changed.")
         log.warning("register.reset-asked", by=by, why=why)
+        await self._look_anew()
+        if not self._pair.heart.view.trouble:
+            return "The register can be used again. Nothing had to be written."
         proof = Proof(
             server=view.peer,
             epoch=view.epoch,
@@ -285,6 +289,18 @@ class Switching:
             at_s=self._pair.parts.clock.now_s(),
         )
         return await self._pair.ask(on.ForceAsked(proof))
+
+    async def _look_anew(self) -> None:
+        """Read the register as it stands, older than before or not: a person has looked at it."""
+        if isinstance(self._pair.parts.register, Believing):
+            self._pair.parts.register.believe()
+        begun_s = self._pair.heart.view.read_s
+        self._pair.read_register()
+        until_s = self._pair.steady_s() + WORD_S_MAX
+        while self._pair.steady_s() < until_s:
+            if self._pair.heart.view.read_s > begun_s:
+                return
+            await asyncio.sleep(POLL_S)
 
     def _lead(self, path: str) -> None:
         """Raises `Elsewhere` where the active server is known, `Unavailable` where none is."""

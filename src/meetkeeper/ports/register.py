@@ -5,7 +5,7 @@ away, and never retries a change by itself: whoever gets `Unknown` reads again. 
 the change was to replace, it has made sure that the change can't arrive any more, and the version has moved on.
 """
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from meetkeeper.ha.words import Outcome, Reading, Record
 
@@ -33,4 +33,13 @@ class Register(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class Believing(Protocol):
+    """A register that remembers what it saw, and believes nothing older until a person says so."""
+
+    def believe(self) -> None:
+        """A person has looked: what stands there counts from now on."""
         ...

@@ -68,6 +68,10 @@ class CarefulRegister:
         except TimeoutError:
             return Unknown(self._silent())
 
+    def believe(self) -> None:
+        """A person has looked: what stands there counts from now on, even if it is older than what was seen."""
+        self._last = self._open_at = None
+
     async def _put(self, expected: int, record: Record, until: float) -> Outcome:
         before, self._open_at = self._open_at, expected
         answer = await self._place.put(expected, record, until)
@@ -102,6 +106,8 @@ class CarefulRegister:
         if isinstance(standing, Unreachable):
             return standing
         last = self._last
+        if last is not None and isinstance(standing, Found) and standing.record.epoch > last.record.epoch:
+            last = None  # written anew, under an epoch that was not there before: what is old can't say that
         if last is not None and standing.version < last.version:
             there = f"version {standing.version}" if standing.version else "nothing at all"
             return Unreachable(

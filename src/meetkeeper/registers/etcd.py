@@ -45,6 +45,10 @@ class EtcdRegister:
         """Look, then one transaction that compares mod_revision."""
         return await self._careful.change(expected, record)
 
+    def believe(self) -> None:
+        """See `ports.register.Believing`."""
+        self._careful.believe()
+
     async def close(self) -> None:
         """Close connections. A call under way ends with an answer of not knowing."""
         await self._gateway.close()

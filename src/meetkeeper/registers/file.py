@@ -46,6 +46,10 @@ class FileRegister:
         """Make the number after `expected`, unless something else stands by now."""
         return await self._careful.change(expected, record)
 
+    def believe(self) -> None:
+        """See `ports.register.Believing`."""
+        self._careful.believe()
+
     async def close(self) -> None:
         """End the worker. A call under way ends with an answer of not knowing."""
         await self._folder.worker.close()
