@@ -42,6 +42,7 @@ class Member:
                 "listen": f"127.0.0.1:{self.port}",
                 "connect_address": f"127.0.0.1:{self.port}",
                 "data_dir": str(folder / name),
+                "pgpass": str(folder / f"{name}.pgpass"),
                 "bin_dir": str(binaries),
                 "authentication": {"superuser": user, "replication": {"username": "copy", "password": "bench"}},
                 "pg_hba": ["local all all trust", "host all all 127.0.0.1/32 trust",
