@@ -216,6 +216,14 @@ def test_an_ended_server_does_nothing() -> None:
         assert after.actions == []
 
 
+def test_an_epoch_that_may_have_been_used_is_left_out() -> None:
+    """Without a third place a fence ends a server that may have reigned anew since: those are skipped."""
+    for witness, epoch in ((Witness.AGENT, 6), (Witness.FENCE, 105), (Witness.OPERATOR, 105)):
+        fenced = bereft(arbitrates=False, proof=proof(witness=witness))
+        took = step(fenced, said(record(5, "b"), 3), NOW_S)
+        assert [one.epoch for one in took.actions if isinstance(one, on.Promise)] == [epoch]
+
+
 def test_the_first_lease_counts_from_the_claim() -> None:
     """An answer that was long on its way gives no right to speak: the other server may have waited for us meanwhile."""
     both = record(6, "a", BOTH, by="a")
