@@ -112,3 +112,23 @@ def test_a_register_that_was_emptied_is_put_right_by_a_person(pair: Pair) -> Non
     pair.a.kill()
     pair.wait_active(pair.b)
     client.check()
+
+
+def test_with_register_and_active_lost_a_person_decides(pair: Pair) -> None:
+    """Nothing happens by itself, and nothing while the share is away; once it is back, empty, a word is enough."""
+    client = Client(pair)
+    client.book()
+    assert pair.register is not None
+    away = pair.register.with_name("away")
+    pair.register.rename(away)
+    until(lambda: say(pair.b, "register", "status").exit_code == 1, 30.0, "noticed", pair.tails)
+    pair.a.kill()
+    until(lambda: not told(pair.b, "status")["pair"]["linked"], 20.0, "b misses a", pair.tails)
+    asked = say(pair.b, "failover", "--proof", "power is off", "--yes")
+    assert asked.exit_code == 4, asked.output + asked.stderr
+    assert "Nothing was changed" in asked.stderr
+    pair.register.mkdir()
+    assert not pair.b.acts()
+    done = told(pair.b, "failover", "--proof", "power is off; the share is new", "--yes")
+    assert done["active"] == "b"
+    client.check()

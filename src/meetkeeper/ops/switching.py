@@ -175,6 +175,7 @@ class Switching:
             )
         if plan.blocks:
             raise Refused("pair.blocked", f"{' '.join(plan.blocks)} Nothing was changed.")
+        await self._need_register()
         view = self._pair.heart.view
         epoch = view.epoch if view.record is None else view.record.epoch
         why = _reason(by, stopped or f"loss accepted: {accept_loss}")
@@ -190,9 +191,22 @@ class Switching:
             accept_loss=bool(accept_loss),
         )
         text = await self._pair.ask(on.ForceAsked(proof))
-        if view.trouble:
-            text = f"{text}; the register does not answer yet: {view.trouble}"
         return ActView(begun=True, text=text, plan=plan)
+
+    async def _need_register(self) -> None:
+        """A person's word is a change of the register too: one that can't be asked would take it at some later time.
+
+        Raises `Unavailable`.
+        """
+        if not self._pair.heart.view.trouble:
+            return
+        await self._look_anew()
+        view = self._pair.heart.view
+        if view.arbitrates and view.trouble and view.read_s < view.asked_s:
+            raise Unavailable(
+                "register.away",
+                f"The register has to be asked, and can't be: {view.trouble} Mend that first. Nothing was changed.",
+            )
 
     def plan_failover(self, *, accepts: bool) -> PlanView:
         """What a failover to this server would do."""
