@@ -258,6 +258,16 @@ def test_a_change_that_was_overtaken_is_asked_for_anew() -> None:
     ]
 
 
+def test_a_guest_that_goes_again_holds_nobody_up() -> None:
+    """Its disk was waited for so that it could be admitted; unless that has been asked for, going on needs nobody."""
+    guest = active(record=NOT_IN_SYNC, requires=True)
+    assert not step(guest, on.Unlinked("cut"), NOW_S).view.requires
+    asked = step(guest, on.PeerKept(HERE, 40), NOW_S).view
+    assert asked.change is not None
+    assert step(asked, on.Unlinked("cut"), NOW_S).view.requires
+    assert step(active(), on.Unlinked("cut"), NOW_S).view.requires
+
+
 def test_strict_never_goes_alone() -> None:
     """In strict mode the other server is not dropped, whatever happens to it."""
     lapsed = active(mode=Mode.STRICT, lease_until_s=NOW_S - 60, linked=False)

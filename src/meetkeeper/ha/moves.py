@@ -146,7 +146,9 @@ def claim(view: View, event: Event, now_s: float) -> Moved:
 def _is_blind(view: View) -> bool:
     """Nobody knows how many reigns the other server has begun alone: a fence and a person can't say, nor a register."""
     witness = view.forced or view.proof
-    return not view.arbitrates and witness is not None and witness.witness in (Witness.FENCE, Witness.OPERATOR)
+    return (
+        not view.arbitrates and witness is not None and witness.witness in (Witness.FENCE, Witness.OPERATOR)
+    )
 
 
 def ask_for_epoch(view: View, event: Event, now_s: float) -> Moved:
@@ -326,8 +328,10 @@ def lost_active(view: View, event: Event, now_s: float) -> Moved:
 
 
 def lost_passive(view: View, event: Event, now_s: float) -> Moved:
-    """The one that keeps with us is gone."""
+    """The one that keeps with us is gone. Nobody waits for one that R does not name and was never asked to name."""
     after, _ = note_gone(view, event, now_s)
+    if not is_in_sync(after, after.peer) and after.change is None:
+        after = replace(after, requires=False)
     return ask_proof(after, event, now_s) if after.requires else (after, [])
 
 
