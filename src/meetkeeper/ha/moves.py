@@ -291,7 +291,7 @@ def _heard(view: View, said: Hello | Beacon, now_s: float) -> View:
         and (told.epoch, said.version) > (known, view.version)
     )
     # What a server says about the register is news, not a right: a claim reads the register itself.
-    if newer and view.role is Role.PASSIVE:
+    if newer and told is not None and view.role is Role.PASSIVE:
         after = learned(after, told, said.version, now_s)
     return after
 
