@@ -2,11 +2,12 @@
 #   make demo        two servers with a bridge, calendars and a mail sink on this machine
 #   make test        all tests            make check   format, types, floors, house, fast tests: under two minutes
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test check sim bench docs fmt lock clean
+.PHONY: help demo demo-check test check sim soak bench docs fmt lock clean
 SHELL := bash
 
 BIN := .venv/bin
 SEEDS ?= 200
+MINUTES ?= 10
 TESTS ?= tests
 FAST := $(wildcard $(addprefix tests/,house core ha codec ports store engine calendars bridges registers mail \
         replication host api web cli agent ops app testing))
@@ -32,8 +33,12 @@ check: .venv/.holds-requirements-dev ## format, lint, types, floors, fast tests
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -n auto -m "not real and not slow" $(FAST)
 
-sim: .venv/.holds-requirements-dev ## SEEDS=200 simulated worlds with bad weather
+sim: .venv/.holds-requirements-dev ## SEEDS=200 simulated worlds with bad weather, and five times as many pairs
 	@$(BIN)/python -m meetkeeper.testing.world --seeds $(SEEDS)
+	@$(BIN)/python -m meetkeeper.testing.pairworld --seeds $$((5 * $(SEEDS)))
+
+soak: .venv/.holds-requirements-dev ## MINUTES=10 of pairs never lived before, until something is found
+	@$(BIN)/python -m meetkeeper.testing.pairworld --minutes $(MINUTES)
 
 bench: .venv/.holds-requirements-bench ## measure; BENCH_JSON=FILE keeps the figures
 	@$(BIN)/python -m bench $(if $(BENCH_JSON),--json $(BENCH_JSON))

@@ -12,6 +12,7 @@ be told to anyone. Rules:
 import gc
 from collections import deque
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from threading import Condition
 
 from msgspec import Struct
@@ -297,7 +298,8 @@ class Database:
             if here:
                 before = segment.first_seq - 1
                 frames = self._frames_between([segment], before, Position(0, min(end - 1, self.kept.seq), ""))
-                found.update((one.position.seq, one.position) for one in frames if one.position.seq in here)
+                with suppress(Refused):  # What a snapshot covers may have gaps: those are not known.
+                    found.update((one.position.seq, one.position) for one in frames if one.position.seq in here)
         return found
 
     def waypoints(self) -> tuple[Position, ...]:

@@ -1,4 +1,4 @@
-"""`python -m meetkeeper.testing.pairworld --seeds N [--seed S] [--minutes M] [--jobs J]`: live worlds, print what broke.
+"""`python -m meetkeeper.testing.pairworld --seeds N [--seed S] [--minutes M] [--jobs J]`: live, print what broke.
 
 `--minutes` goes on with new seeds until the time is over or something is found; else `--seeds` says how many.
 """

@@ -50,7 +50,7 @@ class Way:
 
     def read(self, tell: Callable[[Reading], None]) -> None:
         """Ask what stands."""
-        self._line_up(lambda: self._ask(self._register.read_now, Unreachable("no answer in time"), tell))
+        self._line_up(lambda: self._ask(self._register.read_now, _silent(), tell))
 
     def change(self, expected: int, record: Record, tell: Callable[[Outcome], None]) -> None:
         """Ask for a change."""
@@ -69,7 +69,7 @@ class Way:
             place.world.judges.register_moved()
             return outcome
 
-        self._line_up(lambda: self._ask(put, Unknown("no answer in time"), tell))
+        self._line_up(lambda: self._ask(put, _unknown(), tell))
 
     def _line_up(self, ask: Callable[[], None]) -> None:
         self._queue.append(ask)
@@ -105,3 +105,11 @@ class Way:
 
     def _travel_s(self) -> float:
         return self._place.world.weather.place_slow_s * (0.5 + self._place.dice.random())
+
+
+def _silent() -> Reading:
+    return Unreachable("no answer in time")
+
+
+def _unknown() -> Outcome:
+    return Unknown("no answer in time")

@@ -7,17 +7,16 @@ does nothing ever.
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from meetkeeper.core.errors import MeetkeeperError, OurMistake, Refused, Unavailable
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, Unavailable
 from meetkeeper.engine.flow import Chunk
 from meetkeeper.engine.pair import GRANT_S_MAX, JUMP_S, PAUSE_S, TICK_S, RoleLost
 from meetkeeper.engine.pairing import Pairing
 from meetkeeper.ha import happenings as ev
-from meetkeeper.ha import lineage, words
+from meetkeeper.ha import words
 from meetkeeper.ha.table import Row
 from meetkeeper.ha.view import View
 from meetkeeper.ha.words import (
@@ -33,9 +32,8 @@ from meetkeeper.ha.words import (
     Witness,
 )
 from meetkeeper.registers.standing import NeedsGrant, StandingRegister
-from meetkeeper.store import transfer
 from meetkeeper.store.database import Database
-from meetkeeper.store.retreat import retreat
+from meetkeeper.testing.pairworld.papers import Papers
 from meetkeeper.testing.pairworld.stage import Acting, Stage
 
 if TYPE_CHECKING:
@@ -60,10 +58,7 @@ class Process:
         self.decided_to = database.position
         """The newest frame that was decided here, as the judges know."""
         self._waiting: deque[Callable[[], None]] = deque()
-        self._flushing = False
-        self._committing = True
-        self._checkpointing = False
-        self._gathering = 0
+        self.papers = Papers(self)
         self._proving = False
         self._grants: dict[int, Callable[[Outcome], None]] = {}
         self._grant_count = 0
@@ -260,7 +255,7 @@ class Process:
             self.database.promise(asked.record.epoch)
             self.soon(answer)
 
-        self.soon(lambda: self._guarded(promise))
+        self.soon(lambda: self.guarded(promise))
 
     def promise(self, epoch: int) -> None:
         """See `Hands`."""
@@ -269,7 +264,7 @@ class Process:
             self.database.promise(epoch)
             self.soon(lambda: self.heart.on(ev.Promised(epoch)))
 
-        self.at(self.world.flush_s(self.host), lambda: self._or_fail(write))
+        self.at(self.world.flush_s(self.host), lambda: self.or_fail(write))
 
     def remember(self, record: Record, version: int) -> None:
         """See `Hands`."""
@@ -310,8 +305,8 @@ class Process:
         """See `Hands`."""
 
         def reign() -> None:
-            self._stop_committing()
-            self.soon(lambda: self._or_fail(act))
+            self.papers.stop()
+            self.soon(lambda: self.or_fail(act))
 
         def act() -> None:
             if self.over:
@@ -321,7 +316,7 @@ class Process:
             self.world.judges.reigns(self.name, epoch, self.database.kept)
             self.actor.start()
 
-        self.soon(lambda: self._or_fail(reign))
+        self.soon(lambda: self.or_fail(reign))
 
     def acts(self, epoch: int) -> None:
         """The engine is ready: its first frame may be spoken of."""
@@ -373,14 +368,14 @@ class Process:
             return
 
         def stopped() -> None:
-            self.soon(lambda: self._or_fail(ended))
+            self.soon(lambda: self.or_fail(ended))
 
         def ended() -> None:
             if self.over:
                 return
             self.database.flush_now()
             self.actor, self.began = None, False
-            self._committing = True
+            self.papers.committing = True
             self.heart.on(ev.ReignEnded(self.database.kept))
 
         actor.stop(stopped)
@@ -406,178 +401,27 @@ class Process:
 
     def wake_disk(self) -> None:
         """See `Hands`."""
-        if self._flushing or not self._committing:
-            return
-        database = self.database
-        batch = database.take_batch()
-        if batch is None:
-            return
-        self._flushing = True
-
-        def flush() -> None:
-            self._flushing = False
-            if batch.first_seq != database.kept.seq + 1:
-                return  # Somebody flushed everything meanwhile, as a committer does when it is stopped.
-            database.flush(batch)
-            self.world.judges.durable(self.name, database.kept)
-            self.soon(kept)
-
-        def kept() -> None:
-            if self._committing and database is self.database:
-                self.heart.kept()
-                self.wake_disk()
-
-        self._in_flight = batch
-        self.at(self.world.flush_s(self.host), lambda: self._or_fail(flush))
-
-    def _stop_committing(self) -> None:
-        """Flush what waits; from here on somebody else flushes."""
-        self._committing = False
-        if self._flushing:
-            self._flushing = False
-            batch = self._in_flight
-            if batch.first_seq == self.database.kept.seq + 1:
-                self.database.flush(batch)
-        self.database.flush_now()
-        self.world.judges.durable(self.name, self.database.kept)
-
-    def checkpoint(self) -> None:
-        """Write a snapshot, as an acting or a passive server does when it pays."""
-        if self.actor is not None:
-            if self.began:
-                self.actor.checkpoint()
-            return
-        database = self.database
-        if self._checkpointing or not self._committing or database.kept != database.position:
-            return
-        self._checkpointing = True
-        begun = database.begin_checkpoint()
-
-        def finish() -> None:
-            self._checkpointing = False
-            if database is self.database:
-                with suppress(MeetkeeperError):
-                    database.finish_checkpoint(begun)
-
-        self.at(self.world.flush_s(self.host), finish)
+        self.papers.wake()
 
     def retreat(self, to: Position) -> None:
         """See `Hands`."""
-        self.soon(lambda: self._reopen(lambda: self._go_back(to)))
-
-    def _go_back(self, to: Position) -> None:
-        self.database.close()
-        try:
-            retreat(self.host.disk, to)
-        except Refused:
-            transfer.set_aside(self.host.disk, self._stamp(to.seq))
-
-    def _stamp(self, seq: int) -> str:
-        return f"{int(self.host.clock.now_s())}-{seq}"
-
-    def _reopen(self, work: Callable[[], None]) -> None:
-        def do() -> None:
-            if self.over:
-                return
-            self._stop_committing()
-            was = self.database.kept
-            self.world.judges.going_back.add(self.name)
-            work()
-            opened = Database.open(self.host.disk, self.world.limits)
-            self.world.judges.set_back(self.name, was, opened.kept, self.host.disk)
-            self.soon(lambda: use(opened))
-
-        def use(opened: Database) -> None:
-            self.database = opened
-            self._committing = True
-            self.heart.reopened(opened)
-
-        self._or_fail(do)
+        self.papers.retreat(to)
 
     def find_common(self, waypoints: tuple[Position, ...], tell: Callable[[Position | None], None]) -> None:
         """See `Hands`."""
-
-        def find() -> None:
-            known = self.database.positions({one.seq for one in waypoints})
-            common = lineage.common_of(waypoints, known)
-            self.soon(lambda: tell(common))
-
-        self.soon(lambda: self._guarded(find))
+        self.papers.find_common(waypoints, tell)
 
     def read_chunk(self, after: int, tell: Callable[[Chunk | None], None]) -> None:
         """See `Hands`."""
-
-        def read() -> None:
-            try:
-                chunk = self._read_chunk(after)
-            except Refused:
-                self.soon(lambda: tell(None))
-                return
-            self.soon(lambda: tell(chunk))
-
-        self.soon(lambda: self._guarded(read))
-
-    def _read_chunk(self, after: int) -> Chunk:
-        lines: list[bytes] = []
-        size, last = 0, None
-        for one in self.database.frames_since(after):
-            lines.append(one.line)
-            size += len(one.line)
-            last = one.position
-            if size >= self.world.weather.chunk_bytes:
-                break
-        return Chunk(b"".join(lines), last)
-
-    # --- hands: snapshots -------------------------------------------------------------------------------------
+        self.papers.read_chunk(after, tell)
 
     def offer_snapshot(self) -> None:
         """See `Hands`."""
-
-        def offer() -> None:
-            found = transfer.newest(self.host.disk)
-            if found is None and self.actor is not None:
-                self.database.checkpoint()
-                found = transfer.newest(self.host.disk)
-            if found is not None:
-                self.say(words.Begin(self.database.kept, self.heart.view.epoch, found[0], found[1]))
-
-        self.soon(lambda: self._guarded(offer))
+        self.papers.offer_snapshot()
 
     def heard_bulk(self, message: words.Piece | words.WantSnapshot | words.Begin) -> None:
         """See `Hands`."""
-        match message:
-            case words.Begin():
-                self.soon(lambda: self._guarded(lambda: self._want(message.snapshot_seq)))
-            case words.WantSnapshot():
-                self.soon(lambda: self._guarded(lambda: self._send_piece(message)))
-            case words.Piece():
-                self.soon(lambda: self._guarded(lambda: self._gather(message)))
-
-    def _want(self, seq: int) -> None:
-        self._gathering = seq
-        self.say(words.WantSnapshot(seq, transfer.gathered(self.host.disk, seq)))
-
-    def _send_piece(self, wanted: words.WantSnapshot) -> None:
-        piece = transfer.piece(self.host.disk, wanted.seq, wanted.offset)
-        if piece is None:
-            self.relink("the snapshot that was asked for is gone; a newer one is offered")
-        else:
-            self.say(piece)
-
-    def _gather(self, piece: words.Piece) -> None:
-        if piece.seq != self._gathering or self.heart.view.role is not Role.PASSIVE:
-            return
-        have = transfer.gather(self.host.disk, piece)
-        if not piece.last:
-            self.say(words.WantSnapshot(piece.seq, have))
-            return
-        self._gathering = 0
-
-        def install() -> None:
-            self.database.close()
-            transfer.install(self.host.disk, piece.seq, self._stamp(piece.seq))
-
-        self.soon(lambda: self._reopen(install))
+        self.papers.heard_bulk(message)
 
     def broken(self, error: MeetkeeperError) -> None:
         """See `Hands`."""
@@ -591,14 +435,14 @@ class Process:
 
     # --- errors -----------------------------------------------------------------------------------------------
 
-    def _guarded(self, call: Callable[[], None]) -> None:
+    def guarded(self, call: Callable[[], None]) -> None:
         """As a task of `engine.pair`: known troubles are logged."""
         try:
             call()
         except MeetkeeperError as trouble:
             self.world.told(self, f"trouble: {trouble.code}: {trouble.message}")
 
-    def _or_fail(self, call: Callable[[], None]) -> None:
+    def or_fail(self, call: Callable[[], None]) -> None:
         """A trouble ends the process."""
         try:
             call()

@@ -1,4 +1,4 @@
-"""The pair's world: time and dice, the fate of two servers, the two phases, and what is printed when a promise breaks."""
+"""The pair's world: time and dice, two servers' fate, the two phases, and what is printed when a promise breaks."""
 
 import errno
 import hashlib
@@ -298,7 +298,7 @@ class World:
             self.judges.register_moved()
 
     def accepts_loss(self, name: str) -> None:
-        """A person has accepted in words that what only the other server holds is lost, for this server's next reign."""
+        """What only the other server holds may be missing in this one's next reign: a person has accepted that."""
         self.loss_accepted = name
 
     # --- the two phases ---------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ class World:
 
     def _checkpoint(self, host: Host) -> None:
         if host.process is not None:
-            host.process.let(host.process.checkpoint)
+            host.process.let(host.process.papers.checkpoint)
 
     def _set_clock(self, host: Host) -> None:
         host.clock.offset_s = self.dice.choice((0.0, 0.5, -30.0, 40.0))

@@ -37,7 +37,11 @@ class End(Protocol):
     """The process at one end."""
 
     name: str
-    heart: PeerEvents
+
+    @property
+    def heart(self) -> PeerEvents:
+        """What is told."""
+        ...
 
     def let(self, call: Callable[[], None]) -> None:
         """Have the process do something: now, when it goes on, or never if it is gone."""

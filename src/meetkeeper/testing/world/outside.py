@@ -9,8 +9,8 @@ from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.state import Series, State
 from meetkeeper.core.words import Alias, EffectKey, Meeting, RoomId
 from meetkeeper.ports.bridge import AliasTaken, Ensured, FoundVmr, WantedVmr
+from meetkeeper.ports.clock import Clock
 from meetkeeper.ports.mailer import FateUnknown
-from meetkeeper.testing.clock import SimulatedClock
 from meetkeeper.testing.fakes.bridge import FakeBridge
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.calendars import RoomSource
@@ -120,10 +120,14 @@ class Post:
 class Outside(Protocol):
     """The world as a server meets it."""
 
-    clock: SimulatedClock
     post: Post
     tick_s: float
     survey_s: float
+
+    @property
+    def clock(self) -> Clock:
+        """This server's clock."""
+        ...
 
     def at(self, delay_s: float, call: Callable[[], None]) -> None:
         """Call after so many seconds of true time."""
