@@ -41,6 +41,8 @@ CHANGE_S_MAX = 20.0
 SETTLE_S_MAX = 90.0
 """So long the pair may take to be in sync again."""
 POLL_S = 0.02
+WORD_S_MAX = 8.0
+"""So long a passive server that has just begun may take to measure itself."""
 TRIES = 3
 NAMED_MAX = 3
 Stage = Literal["there", "verify-there", "back", "verify-back", "over"]
@@ -114,11 +116,25 @@ class Drill:
 
     async def _check(self) -> None:
         """Raises `Refused`: what is in the way of a drill."""
-        blocks = self.blocks()
+        blocks = await self._settled_blocks()
         if not blocks and await self._other_drills():
             blocks = [f"A drill that {self._pair.heart.view.peer} began is not over: say it there."]
         if blocks:
             raise Refused("drill.blocked", f"{' '.join(blocks)} Nothing was changed.")
+
+    async def _settled_blocks(self) -> list[str]:
+        """What is in the way; a passive server that has just begun is given a moment to measure itself."""
+        until_s = self._pair.steady_s() + WORD_S_MAX
+        while True:
+            blocks = self.blocks()
+            if not blocks or self._standby() != "unknown" or self._pair.steady_s() >= until_s:
+                return blocks
+            await asyncio.sleep(POLL_S)
+
+    def _standby(self) -> str:
+        """The passive server's verdict, as known here."""
+        acts = self._pair.heart.view.role is Role.ACTIVE
+        return (self._pair.heart.peer_facts if acts else self._pair.facts()).ready
 
     def blocks(self) -> list[str]:
         """What this server sees in the way."""

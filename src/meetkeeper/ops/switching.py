@@ -45,7 +45,8 @@ STARTS_MAX = 100
 GAP_S_MIN = 1.0
 """A plan looks at least so far ahead for meetings that start meanwhile."""
 HISTORY_MAX = 100
-WORD_S_MAX = 3.0
+WORD_S_MAX = 8.0
+"""So long a passive server that has just begun, or has just handed over, may take to measure itself."""
 POLL_S = 0.1
 _UNDONE = (Status.OPEN, Status.SENDING, Status.WAITING, Status.UNKNOWN)
 _BEFORE = (Step.SCHEDULED, Step.PROVISIONED)
@@ -154,8 +155,8 @@ class Switching:
             assert isinstance(answer, on.Answer)
             blocks.append(answer.text.removesuffix(" Nothing was changed."))
         facts = self._pair.heart.peer_facts
-        if view.linked and facts.ready == "not ready" and not blocks:
-            blocks.append(f"{view.peer} is not ready: {' '.join(facts.reasons)}")
+        if view.linked and facts.ready in ("not ready", "unknown") and not blocks:
+            blocks.append(f"{view.peer} is {facts.ready}: {' '.join(facts.reasons)}")
         elif view.linked and facts.ready != "ready":
             remarks.append(f"{view.peer} is {facts.ready}: {' '.join(facts.reasons)}".rstrip(": "))
         return self._plan("switchover", view.me, view.peer, (0, blocks, remarks))
