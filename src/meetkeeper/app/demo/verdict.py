@@ -91,6 +91,11 @@ def _availability(story: Story) -> dict[str, Any]:
     story.expect(
         f"another server acts within {FAILOVER_S_MAX} s", max(failovers, default=0) <= FAILOVER_S_MAX
     )
+    wait_s_max = FAILOVER_S_MAX * _crowding(story)
+    story.expect(
+        f"no booking waits longer than {wait_s_max:.1f} s for a failover",
+        max(story.unavailable_s["killed"] + story.unavailable_s["frozen"], default=0.0) <= wait_s_max,
+    )
     switch_s_max = SWITCHOVER_S_MAX * _crowding(story)
     story.expect(
         f"no booking waits longer than {switch_s_max:.1f} s for a switchover",
