@@ -152,6 +152,9 @@ def _freeze(story: Story, load: Load) -> None:
 
 def _switch_over(story: Story, load: Load) -> None:
     active = _whole(story, load)
+    # The plan first: it waits until the other server has measured itself, which is no part of the switchover.
+    plan = active.ask("POST", "/api/v1/cluster/switchover", {"dry_run": True})
+    story.expect(f"a switchover is planned ({plan.status})", plan.status == 200)
     story.say(f"switchover from {active.name}")
     story.stops += 1
 
