@@ -127,8 +127,11 @@ class Volume:
             os.close(handle)
 
     def unmount(self) -> None:
-        """Whoever had files open on it must be gone."""
-        _run("umount", str(self.folder))
+        """Whoever had files open on it must be gone, or be going."""
+        until_s = time.monotonic() + 5.0
+        while subprocess.run(["umount", str(self.folder)], capture_output=True, check=False).returncode:
+            assert time.monotonic() < until_s, f"somebody holds {self.folder}"
+            time.sleep(0.05)
 
     def remove(self) -> None:
         """For good."""

@@ -37,7 +37,8 @@ from meetkeeper.registers.standing import PATH as STANDING
 from tests.pair import net
 
 START_S = 45.0
-ASK_S = 8.0
+ASK_S = 4.0
+"""Then the other server is asked: who is frozen takes a connection and never answers."""
 CONNECT_S = 1.0
 ROOMS = 64
 EVERY_S = 0.02
