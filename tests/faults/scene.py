@@ -32,6 +32,21 @@ def missing(*programs: str) -> str:
     return "root" if os.geteuid() != 0 else needs("ip", "nft", "nsenter", *programs)
 
 
+def forbidden(*commands: tuple[str, ...]) -> str:
+    """What no package can give: the first of these that the machine does not let its root do, or empty."""
+    for command in commands:
+        tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+        if tried.returncode != 0:
+            return f"{' '.join(command)}: {tried.stderr.strip() or tried.returncode}"
+    return ""
+
+
+NAMESPACES = ("unshare", "--net", "ip", "link", "add", "probe0", "type", "veth", "peer", "name", "probe1")
+MOUNTS = ("unshare", "--mount", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt")
+TRACES = ("strace", "-o", "/dev/null", "true")
+CLOCKS = ("unshare", "--time", "--boottime", "60", "true")
+
+
 class Witness:
     """An etcd in the namespace of w, as the pair's register."""
 

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RequireReal
-from tests.faults.scene import HELD_S, INSTALL_HINT, LONG, TAKEN_OVER_S, Scene, missing, scene, stays
+from tests.faults.scene import (
+    HELD_S,
+    INSTALL_HINT,
+    LONG,
+    MOUNTS,
+    TAKEN_OVER_S,
+    TRACES,
+    Scene,
+    forbidden,
+    missing,
+    scene,
+    stays,
+)
 from tests.pair.disks import fill, lying_disk, small_disk, tampered, volume
 from tests.pair.servers import Client, Load, Watch, laid_down, until
 
@@ -24,6 +36,8 @@ def disks(require_real: RequireReal) -> None:
     """What this module needs."""
     lacks = missing("strace", "mkfs.ext4", "mount")
     require_real(f"real disk faults ({lacks})", not lacks, INSTALL_HINT)
+    if refused := forbidden(MOUNTS, TRACES):
+        pytest.skip(f"this machine lets nobody mount, or trace a process: {refused}")
 
 
 @pytest.fixture

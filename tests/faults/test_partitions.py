@@ -10,7 +10,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import RequireReal
-from tests.faults.scene import HELD_S, INSTALL_HINT, LONG, TAKEN_OVER_S, Scene, missing, scene, stays, tried
+from tests.faults.scene import (
+    HELD_S,
+    INSTALL_HINT,
+    LONG,
+    NAMESPACES,
+    TAKEN_OVER_S,
+    Scene,
+    forbidden,
+    missing,
+    scene,
+    stays,
+    tried,
+)
 from tests.pair.net import LINE
 from tests.pair.servers import Load, Watch, until
 
@@ -22,6 +34,8 @@ def standing(tmp_path_factory: pytest.TempPathFactory, require_real: RequireReal
     """The pair of this module."""
     lacks = missing("etcd", "tc")
     require_real(f"real partitions ({lacks})", not lacks, INSTALL_HINT)
+    if refused := forbidden(NAMESPACES):
+        pytest.skip(f"this machine lets nobody make network namespaces: {refused}")
     with scene(tmp_path_factory.mktemp("partitions"), etcd=True) as made:
         yield made
 
