@@ -56,7 +56,8 @@ class PairParts:
         """What `ops` adds to what this server says about itself."""
         self._open_database = open_database
         self._tzdata = tzdata
-        self._consents = os.environ.get(NO_PROOF_GIVEN) == "1"
+        # A fence leaves no trace with our agent: where one is in use, the other server may have taken over by it.
+        self._consents = os.environ.get(NO_PROOF_GIVEN) == "1" and node.fence is None
         standing = StandingRegister(
             self.disk, self._grant, me=name, founds=not node.joins, consents=self._consents
         )
