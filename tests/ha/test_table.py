@@ -268,6 +268,18 @@ def test_a_guest_that_goes_again_holds_nobody_up() -> None:
     assert step(active(), on.Unlinked("cut"), NOW_S).view.requires
 
 
+def test_only_what_never_goes_alone_is_fenced() -> None:
+    """Without a third place an active that may go on alone may have told people more than anybody else holds."""
+    for mode in Mode:
+        silent = bereft(arbitrates=False, mode=mode, asked_s=NOW_S, proof_asked_s=NOW_S - 5)
+        (asked,) = step(silent, TICK, NOW_S).actions
+        assert isinstance(asked, on.AskProof)
+        assert asked.fence is (mode is Mode.STRICT)
+    (asked,) = step(bereft(mode=Mode.STRICT, asked_s=NOW_S, proof_asked_s=NOW_S - 5), TICK, NOW_S).actions
+    assert isinstance(asked, on.AskProof)
+    assert not asked.fence
+
+
 def test_strict_never_goes_alone() -> None:
     """In strict mode the other server is not dropped, whatever happens to it."""
     lapsed = active(mode=Mode.STRICT, lease_until_s=NOW_S - 60, linked=False)

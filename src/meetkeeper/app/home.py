@@ -58,7 +58,11 @@ class EtcdRegisterNode(
 
 
 class FenceNode(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A command that ends the other host: 0 means that it is off and stays off until a person starts it."""
+    """A command that ends the other host: 0 means that it is off and stays off until a person starts it.
+
+    Used where there is no register and the mode is `strict`; in the other modes the active may have gone on alone since
+    the cut, and only a register or a person can say that nobody may take over.
+    """
 
     command: tuple[str, ...]
     test: tuple[str, ...] = ()

@@ -179,9 +179,15 @@ def claim_reason(view: View, now_s: float) -> Reason | None:
 
 
 def fences(view: View, now_s: float) -> bool:
-    """Without a third place a silent host may be ended, once both safety and policy have waited long enough."""
+    """Without a third place a silent host may be ended, once both safety and policy have waited long enough.
+
+    In strict mode alone: else the active may have gone on by itself since the cut, and a fence does not say how far; what
+    it told people then would be lost without a word.
+    """
+    if view.role is not Role.PASSIVE or view.arbitrates or view.mode is not Mode.STRICT:
+        return False
     silent_s = view.heard_s + view.timing.taker_s + view.timing.failover_after_s
-    return view.role is Role.PASSIVE and not view.arbitrates and now_s >= max(silent_s, _patience_s(view))
+    return now_s >= max(silent_s, _patience_s(view))
 
 
 def _patience_s(view: View) -> float:

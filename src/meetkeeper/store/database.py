@@ -299,7 +299,9 @@ class Database:
                 before = segment.first_seq - 1
                 frames = self._frames_between([segment], before, Position(0, min(end - 1, self.kept.seq), ""))
                 with suppress(Refused):  # What a snapshot covers may have gaps: those are not known.
-                    found.update((one.position.seq, one.position) for one in frames if one.position.seq in here)
+                    found.update(
+                        (one.position.seq, one.position) for one in frames if one.position.seq in here
+                    )
         return found
 
     def waypoints(self) -> tuple[Position, ...]:
