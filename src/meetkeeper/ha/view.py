@@ -181,8 +181,8 @@ def claim_reason(view: View, now_s: float) -> Reason | None:
 def fences(view: View, now_s: float) -> bool:
     """Without a third place a silent host may be ended, once both safety and policy have waited long enough.
 
-    In strict mode alone: else the active may have gone on by itself since the cut, and a fence does not say how far; what
-    it told people then would be lost without a word.
+    In strict mode alone: else the active may have gone on by itself since the cut, and a fence does not say how far;
+    what it told people then would be lost without a word.
     """
     if view.role is not Role.PASSIVE or view.arbitrates or view.mode is not Mode.STRICT:
         return False
