@@ -9,6 +9,7 @@ before it. What holds for every third place is in `careful`. NFS must be mounted
 `cache=none`.
 """
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from meetkeeper.registers.sheet import VERSION_MAX, Damaged, seal, unseal_as
 from meetkeeper.registers.worker import Value, Worker, WorkerAway
 
 PROGRAM = Path(fileworker.__file__)
+WRITING_S = 0.2
+"""A newest file that is not whole may be under somebody's pen for so long; after that it is damaged."""
+LOOK_AGAIN_S = 0.02
 
 
 class FileRegister:
@@ -64,11 +68,18 @@ class Folder:
         self._aside = f".new-{re.sub(r'[^A-Za-z0-9._-]', '_', me)}-"
 
     async def look(self, until: float) -> Reading:
-        """The newest number's record."""
-        try:
-            return self._meaning(await self.worker.ask({"do": "read"}))
-        except WorkerAway as away:
-            return Unreachable(self._away(str(away)))
+        """The newest number's record. Where there are no links another server's file may be seen half-written."""
+        loop = asyncio.get_running_loop()
+        whole_by = min(until, loop.time() + WRITING_S)
+        while True:
+            try:
+                answer = await self.worker.ask({"do": "read"})
+            except WorkerAway as away:
+                return Unreachable(self._away(str(away)))
+            meaning = self._meaning(answer)
+            if not _is_damaged(meaning, answer) or loop.time() + LOOK_AGAIN_S >= whole_by:
+                return meaning
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def put(self, expected: int, record: Record, until: float) -> PutAnswer:
         """Make the number after `expected`."""
@@ -85,7 +96,8 @@ class Folder:
             return Unreachable(self._away(str(answer["undone"])))
         if "unknown" in answer:
             return Unknown(self._away(str(answer["unknown"])))
-        return self._meaning(answer)
+        meaning = self._meaning(answer)
+        return await self.look(until) if _is_damaged(meaning, answer) else meaning
 
     def _meaning(self, answer: dict[str, Value]) -> Reading:
         if "number" not in answer:
@@ -106,3 +118,8 @@ class Folder:
 
     def _away(self, why: str) -> str:
         return f"{self.path} can't be asked: {why}. Look at the share and its mount."
+
+
+def _is_damaged(meaning: Reading, answer: dict[str, Value]) -> bool:
+    """The share answered, and its newest file is not what somebody wrote."""
+    return isinstance(meaning, Unreachable) and "number" in answer
