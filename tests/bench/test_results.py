@@ -9,10 +9,10 @@ from bench.results import MEETINGS_MIN, RATIOS, Cell, Results, ratios
 def _filled(ours: float, theirs: float) -> Results:
     """Every cell a ratio asks for: ours and theirs per second, times and sizes the other way round."""
     results = Results()
-    sections = ("commit", "http", "agenda", "agenda_json", "free_busy", "free_rooms")
+    sections = ("commit", "replicated", "http", "agenda", "agenda_json", "free_busy", "free_rooms")
     peers = (
         *("redis_aof_always", "postgresql", "sqlite_group", "file_per_meeting", "raw_append", "sqlite"),
-        *("starlette_postgresql", "radicale_put"),
+        *("starlette_postgresql", "radicale_put", "redis_wait", "postgresql_sync"),
     )
     for section in sections:
         for clients in (1, 64):
@@ -49,6 +49,8 @@ def test_a_missing_side_leaves_the_ratio_empty() -> None:
         "commit64_vs_postgresql",
         "commit64_vs_sqlite_group",
         "commit64_vs_raw_append",
+        "replicated64_vs_redis_wait",
+        "replicated64_vs_postgresql_sync",
         "http64_vs_starlette_postgresql",
         "http64_vs_radicale_put",
         "agenda_vs_sqlite_typed",
