@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 from msgspec import convert
+from msgspec.structs import replace
 
 from bench.clients import AsyncCommit, run_async
 from bench.figures import Failed, Figures
@@ -53,7 +54,9 @@ class Replicated:
         ports = [free_port() for _ in range(4)]
         self._home = Home(folder / ACTIVE)
         node = NodeConfig(name=ACTIVE, listen_port=ports[0])
-        init(self._home, node, convert(configuration(), Config))
+        # Between two rounds nobody acts here; the passive is not to take that for a failure.
+        patient = PairConfig(failover_after_s=3_600.0)
+        init(self._home, node, replace(convert(configuration(), Config), pair=patient))
         (folder / "register").mkdir()
         invitation = pairing.found(
             self._home,
