@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from meetkeeper.ha.words import Role
 
 EXIT_ROLE_DROPPED = 3
+EXIT_START_AGAIN = 4
 
 
 def build() -> click.Group:
@@ -147,15 +148,20 @@ def _set_up_logs(log_format: str) -> None:
 
 
 def _be_node(home: Path, log_format: str) -> None:
-    """Serve until told to stop. Ends the process with `EXIT_ROLE_DROPPED` and a sentence for each known trouble."""
+    """Serve until told to stop. Ends the process with `EXIT_ROLE_DROPPED` and a sentence for each known trouble.
+
+    Where another server has taken over nothing is broken here: the agent is to start it again at once, as passive.
+    """
     _set_up_logs(log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             loop.run(_serve(home))
     except* MeetkeeperError as group:
-        for trouble in _flat(group):
+        troubles = _flat(group)
+        for trouble in troubles:
             sys.stderr.write(f"meetkeeper: {trouble}\n")
-        sys.exit(EXIT_ROLE_DROPPED)
+        deposed = all(trouble.code == "role.lost" for trouble in troubles)
+        sys.exit(EXIT_START_AGAIN if deposed else EXIT_ROLE_DROPPED)
 
 
 async def _serve(home: Path) -> None:
