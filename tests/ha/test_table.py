@@ -151,6 +151,7 @@ CASES: list[tuple[int, View, Event, str]] = [
     (98, yielding(), LEAVING, "Thaw"),
     (99, yielding(ending=True), LEAVING, ""),
     (100, active(record=NOT_IN_SYNC), on.PeerKept(HERE, 40), "ChangeRegister"),
+    (100, active(record=NOT_IN_SYNC, requires=False), on.PeerKept(HERE, 40), "ChangeRegister"),
     (101, active(trouble="it was rolled back"), FORCE, "Answer ChangeRegister"),
     (102, bereft(position=ORIGIN, record=NOT_IN_SYNC), FORCE, "Answer"),
     (103, dropping(), said(record(5, "a"), 4), "Remember"),

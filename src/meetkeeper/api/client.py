@@ -23,7 +23,6 @@ from meetkeeper.core.errors import (
 )
 
 __all__ = ["Client", "MeetkeeperError", "NotFound", "TheirMistake", "Unavailable", "part"]
-__all__ = ["Client", "MeetkeeperError", "NotFound", "TheirMistake", "part"]
 
 PREFIX = "/api/v1"
 TIMEOUT_S = 30.0

@@ -6,7 +6,6 @@ from meetkeeper.ha import happenings as on
 from meetkeeper.ha.happenings import Event
 from meetkeeper.ha.view import (
     LONG_AGO_S,
-    Kind,
     View,
     claim_reason,
     is_alone,
@@ -116,9 +115,6 @@ def still_as_before(view: View, event: Event, _: float) -> bool:
     if change is None or not change.unknown or not isinstance(event.reading, Found | Empty):
         return False
     return event.reading.version == change.expected
-
-
-change_is_open = still_as_before
 
 
 def has_asked(view: View, event: Event, _: float) -> bool:
@@ -250,7 +246,7 @@ def holds_everything(view: View, event: Event, _: float) -> bool:
     """R4: whatever anybody was told stands on its disk. In async mode a little may be missing."""
     assert isinstance(event, on.PeerKept)
     missing = 0 if view.mode is not Mode.ASYNC else view.timing.near_frames
-    return view.requires and event.released_seq - event.position.seq <= missing and _may_admit(view)
+    return event.released_seq - event.position.seq <= missing and _may_admit(view)
 
 
 def _may_admit(view: View) -> bool:
@@ -312,8 +308,3 @@ def takes_too_long(view: View, _: Event, now_s: float) -> bool:
 def can_thaw(view: View, _: Event, __: float) -> bool:
     """The engine still stands."""
     return not view.ending
-
-
-def has_change(view: View, kind: Kind) -> bool:
-    """This change is under way."""
-    return view.change is not None and view.change.kind is kind

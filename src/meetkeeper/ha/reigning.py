@@ -150,14 +150,9 @@ def end_failed(view: View, event: Event, _: float) -> Moved:
 
 
 def leave(view: View, event: Event, _: float) -> Moved:
-    """A passive server's goodbye."""
+    """A goodbye: of a passive server, or of an active one when nobody can take over or nobody should."""
     assert isinstance(event, on.LeaveAsked)
     return view, [on.Say(Leaving(event.why, event.back_after_s)), on.EndReign(True, event.why)]
-
-
-def leave_active(view: View, event: Event, _: float) -> Moved:
-    """An active server's goodbye, when nobody can take over or nobody should."""
-    return leave(view, event, _)
 
 
 # --- switchover -----------------------------------------------------------------------------------------------

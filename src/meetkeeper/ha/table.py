@@ -158,7 +158,7 @@ ROWS: tuple[Row, ...] = (
         "in sync the register is not needed; a person mends it")),
     _row(55, (A, on.RegisterSaid), given.shows_our_change, (act.settle_change, None), (
         "our change stands", "act on it", "the answer was lost, not the change")),
-    _row(56, (A, on.RegisterSaid), given.change_is_open, (do.ask_again, None), (
+    _row(56, (A, on.RegisterSaid), given.still_as_before, (do.ask_again, None), (
         "nothing has changed", "ask again, from the same version", "whichever arrives first is the only one")),
     _row(103, (A, on.RegisterSaid), given.change_has_failed, (act.forget_change, None), (
         "the version has moved on, and what stands is not our change", "take what stands",
@@ -178,12 +178,12 @@ ROWS: tuple[Row, ...] = (
         "lost to something older of ours", "take what stands", "the next tick decides anew")),
     _row(62, (A, on.ChangeEnded), None, (do.unsure, None), (
         "no answer", "keep every duty, take no right", "R5: unknown is a refusal for rights, a success for duties")),
-    _row(63, (A, on.PeerKept), given.is_near, (act.require, None), (
-        "it lacks little", "R4: wait for its disk from now on",
-        "duties begin before rights: what is acknowledged from here on is on its disk")),
     _row(100, (A, on.PeerKept), given.holds_everything, (act.admit, None), (
         "it holds everything that anybody was told", "R4: ask for in_sync with it",
         "from now on it may be promoted")),
+    _row(63, (A, on.PeerKept), given.is_near, (act.require, None), (
+        "it lacks little", "R4: wait for its disk from now on",
+        "duties begin before rights: what is acknowledged from here on is on its disk")),
     _row(64, (A, on.PeerKept), None, (act.note_kept, None), (
         "else", "note it", "it is not there yet, or long admitted")),
     _row(65, (A, on.Linked), None, (do.note_hello, None), ("always", "note it", "frames follow from where it stands")),
@@ -204,7 +204,7 @@ ROWS: tuple[Row, ...] = (
         "else", "say what is in the way", "a switchover loses nothing or does not begin")),
     _row(75, (A, on.LeaveAsked), given.hands_over_leaving, (act.freeze_leaving, Y), (
         "the other server can take over, and may", "hand over first", "meetings go on while we are away")),
-    _row(76, (A, on.LeaveAsked), None, (act.leave_active, E), (
+    _row(76, (A, on.LeaveAsked), None, (act.leave, E), (
         "else", "say goodbye; stop in good order", "nothing is lost: it is all on disk")),
     _row(77, (A, on.ActorFailed), None, (act.end_failed, E), (
         "always", "stop at once", "a failed disk is final; the other server takes over on our agent's proof")),
