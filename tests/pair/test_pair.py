@@ -71,7 +71,8 @@ def test_a_deployed_configuration_travels(standing: Pair, client: Client) -> Non
     )
     status, _, text = request(active, "PUT", "/api/v1/config", json.dumps(config).encode(), headers)
     assert status in (200, 201, 204), text
-    until(lambda: b'"warn_before_s": 77' in passive.home.config_file.read_bytes(), 5.0, "the file follows")
+    shown = passive.home.config_file  # made by its server when it first learns what is in force
+    until(lambda: shown.exists() and b'"warn_before_s": 77' in shown.read_bytes(), 5.0, "the file follows")
     assert not passive.home.staged_file.exists()
 
 
