@@ -247,7 +247,7 @@ def test_an_instance_that_is_not_the_known_one_is_told(tmp_path: Path) -> None:
         )
         twin.start()
         try:
-            until(lambda: twin.said("peer.") or pair.a.said("peer.replaced"), REFUSED_S, "told", pair.tails)
+            until(lambda: twin.said("peer.other_instance"), REFUSED_S, "told", pair.tails)
             for _ in range(10):
                 assert client.book(HELD_S).by == "a"
                 time.sleep(0.1)

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from meetkeeper.app.home import Home, NodeConfig
     from meetkeeper.ha.words import Role
 
-EXIT_ROLE_DROPPED = 3
-EXIT_START_AGAIN = 4
-
 
 def build() -> click.Group:
     """The whole command line."""
@@ -148,10 +145,7 @@ def _set_up_logs(log_format: str) -> None:
 
 
 def _be_node(home: Path, log_format: str) -> None:
-    """Serve until told to stop. Ends the process with `EXIT_ROLE_DROPPED` and a sentence for each known trouble.
-
-    Where another server has taken over nothing is broken here: the agent is to start it again at once, as passive.
-    """
+    """Serve until told to stop. Ends the process with `exit_code_of` and a sentence for each known trouble."""
     _set_up_logs(log_format)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
@@ -160,8 +154,15 @@ def _be_node(home: Path, log_format: str) -> None:
         troubles = _flat(group)
         for trouble in troubles:
             sys.stderr.write(f"meetkeeper: {trouble}\n")
-        deposed = all(trouble.code == "role.lost" for trouble in troubles)
-        sys.exit(EXIT_START_AGAIN if deposed else EXIT_ROLE_DROPPED)
+        sys.exit(exit_code_of(troubles))
+
+
+def exit_code_of(troubles: list[MeetkeeperError]) -> int:
+    """For the agent: a role that another server has taken is no failure, everything else is."""
+    from meetkeeper.agent.words import EXIT_ROLE_DROPPED, EXIT_START_AGAIN
+
+    deposed = all(trouble.code == "role.lost" for trouble in troubles)
+    return EXIT_START_AGAIN if deposed else EXIT_ROLE_DROPPED
 
 
 async def _serve(home: Path) -> None:

@@ -12,7 +12,7 @@ import meetkeeper
 from meetkeeper.agent.client import AgentProver
 from meetkeeper.agent.fence import FenceProver
 from meetkeeper.agent.words import NO_PROOF_GIVEN, Certificates, agent_address, host_and_port
-from meetkeeper.app.home import EtcdRegisterNode, FileRegisterNode, Home, PairNode
+from meetkeeper.app.home import EtcdRegisterNode, FileRegisterNode, Home, PairNode, write_private
 from meetkeeper.app.wiring import build_neighbours
 from meetkeeper.core.configuration import PairConfig
 from meetkeeper.engine.loop import Engine, new_start_lag
@@ -105,6 +105,15 @@ class PairParts:
             return (self.home.path / KNOWN_PEER).read_text().strip()
         except FileNotFoundError:
             return ""
+
+    def met(self, instance: str) -> None:
+        """See `Parts`. A file that can't be written is told: then a stranger under its name is not known as one."""
+        if instance == self._known_peer():
+            return
+        try:
+            write_private(self.home.path / KNOWN_PEER, instance.encode() + b"\n")
+        except OSError as error:
+            log.warning("peer.not-remembered", path=KNOWN_PEER, why=error.strerror)
 
     def open_database(self) -> Database:
         """See `Parts`."""

@@ -104,6 +104,10 @@ class Parts(Protocol):
         """What this server says about itself."""
         ...
 
+    def met(self, instance: str) -> None:
+        """Remember the other server's home."""
+        ...
+
     def moved(self) -> None:
         """Role, database or partner have changed: screens and files follow."""
         ...
@@ -139,12 +143,11 @@ class Pair:
     async def run(self) -> None:
         """Take part until this server leaves. Raises what made it fail, `RoleLost` when somebody else acts."""
         self.journals.start()
-        ticking = self._loop.create_task(self._tick(), name="pair.tick")
+        self._spawn(self._tick())
         try:
             self.parts.link.start(self.heart)
             await self.over.wait()
         finally:
-            ticking.cancel()
             await self._end()
         if self.failure is not None:
             raise self.failure
@@ -236,6 +239,10 @@ class Pair:
     def when_free(self, call: Callable[[], None]) -> None:
         """See `Hands`."""
         self.parts.link.when_free(call)
+
+    def met(self, instance: str) -> None:
+        """See `Hands`."""
+        self.parts.met(instance)
 
     def relink(self, why: str) -> None:
         """See `Hands`."""
@@ -333,9 +340,9 @@ class Pair:
         number = self._grant_count
         waiting: asyncio.Future[Outcome] = self._loop.create_future()
         self._grants[number] = waiting
-        if not self.say(words.AskGrant(number, expected, record)):
-            return Unknown("The other server is not there to be asked.")
         try:
+            if not self.say(words.AskGrant(number, expected, record)):
+                return Unknown("The other server is not there to be asked.")
             async with asyncio.timeout(GRANT_S_MAX):
                 return await waiting
         except TimeoutError:
@@ -375,8 +382,9 @@ class Pair:
         known = (
             error if isinstance(error, MeetkeeperError) else RoleLost("engine.failed", f"A fault: {error!r}")
         )
-        self.heart.on(ev.ActorFailed(known.message))
+        # First the trouble itself: what the role's end brings about is no reason of its own.
         self.fail(known)
+        self.heart.on(ev.ActorFailed(known.message))
 
     def raise_reign(self, epoch: int) -> None:
         """See `Hands`."""

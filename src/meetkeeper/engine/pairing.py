@@ -48,6 +48,10 @@ class Hands(Protocol):
         """Call when the line takes more."""
         ...
 
+    def met(self, instance: str) -> None:
+        """The home that calls itself the other server is this one: another under its name is refused from now on."""
+        ...
+
     def relink(self, why: str) -> None:
         """Break the line: both begin anew with a hello."""
         ...
@@ -167,7 +171,6 @@ class Pairing:
         self.peer_facts = Facts()
         self.peer_kept = ORIGIN
         """What the other server has acknowledged under our reign."""
-        self.waypoints: tuple[Position, ...] = ()
         self._instance = instance
         self._hands = hands
         self._events: deque[ev.Event] = deque()
@@ -353,6 +356,7 @@ class Pairing:
 
     def linked(self, hello: words.Hello) -> None:
         """See `PeerEvents`."""
+        self._hands.met(hello.instance)
         self.peer_facts = hello.facts
         self._peer_waypoints = hello.waypoints
         self._beacon_at_s = 0.0
@@ -410,11 +414,7 @@ class Pairing:
             self.view = replace(view, peer_position=have.position)
             self._hands.look_again()
         else:
-            required = self.view.requires
             self.on(ev.PeerKept(have.position, self._hands.released_seq()))
-            if self.view.requires and not required:
-                # A server that lacks nothing says so once: no further frame may come for hours.
-                self.on(ev.PeerKept(have.position, self._hands.released_seq()))
 
     def _begin(self, begin: words.Begin) -> None:
         if self.view.role is not Role.PASSIVE or begin.epoch < self.view.epoch:

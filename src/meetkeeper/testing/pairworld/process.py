@@ -228,6 +228,9 @@ class Process:
             return
         self.at(GRANT_S_MAX, lambda: answer(Unknown("The other server did not answer.")))
 
+    def met(self, instance: str) -> None:
+        """See `Hands`. A host has one home here."""
+
     def heard_grant(self, message: words.AskGrant | words.Granted) -> None:
         """See `Hands`."""
         if isinstance(message, words.AskGrant):
