@@ -13,16 +13,19 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from msgspec import Struct
 
+from bench.figures import Failed, Unavailable
 from bench.peers import patroni, sentinel
-from tests.faults.scene import scene
+from tests.faults.scene import INSTALL_HINT, missing, scene
 from tests.pair.servers import Client, Load, Pair, Server, request
 
 KINDS = ("killed", "host gone", "switchover")
+PEERS = {"patroni": patroni.failovers, "sentinel": sentinel.failovers}
 STEADY_S = 1.0
 """So long a pair has been whole before the next blow."""
 
@@ -111,6 +114,35 @@ def measure(runs: int, kinds: tuple[str, ...], say: Callable[[str], None]) -> di
     return found
 
 
+def figures(runs: int, say: Callable[[str], None]) -> Mapping[str, float]:
+    """For `make bench`: `failover_…_s` by name. Medians of `runs`; the neighbours once each, at the same time.
+
+    They wait for their timers, 30 s of them, and need no processor meanwhile: so nobody disturbs the other. Raises
+    `Unavailable` where this machine can't cut a host off, `Failed` when nobody took over.
+    """
+    lacks = missing("etcd")
+    if lacks:
+        raise Unavailable(f"{lacks} is missing: {INSTALL_HINT}")
+    told: dict[str, float] = {}
+    try:
+        timings = measure(runs, KINDS, say)
+    except AssertionError as error:  # the scene's own word for what never came
+        raise Failed(str(error)) from error
+    for kind, timed in timings.items():
+        name = kind.replace(" ", "_")
+        told[f"failover_{name}_median_s"] = statistics.median(timed.runs_s)
+        told[f"failover_{name}_worst_s"] = max(timed.runs_s)
+    with ThreadPoolExecutor(len(PEERS)) as threads:
+        for name, runs_s in zip(PEERS, threads.map(lambda peer: peer(1, say), PEERS.values()), strict=True):
+            if runs_s:
+                told[f"failover_{name}_s"] = runs_s[0]
+    return told
+
+
+def _ratio(theirs_s: list[float], ours: Timed) -> float:
+    return statistics.median(theirs_s) / statistics.median(ours.runs_s)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,13 +161,15 @@ def main() -> None:
     found = measure(asked.runs, kinds, say) if kinds else {}
     told: dict[str, object] = {f"meetkeeper, {kind}": one.told() for kind, one in found.items()}
     if asked.peers:
-        for name, peer in (("patroni", patroni), ("redis sentinel", sentinel)):
-            runs_s = peer.failovers(asked.peers, say)
+        for name, failovers in PEERS.items():
+            runs_s = failovers(asked.peers, say)
             if runs_s:
                 told[f"{name}, killed"] = Timed(tuple(runs_s)).told()
-                if "killed" in found:
-                    ratio = statistics.median(runs_s) / statistics.median(found["killed"].runs_s)
-                    told[f"failover_vs_{name.split()[-1]}"] = round(ratio, 1)
+                told |= {
+                    f"failover_vs_{name}, {kind}": round(_ratio(runs_s, one), 1)
+                    for kind, one in found.items()
+                    if kind != "switchover"
+                }
     text = json.dumps(told, indent=2)
     print(text)
     if asked.json:

@@ -13,9 +13,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-PACKAGES: Final = {"redis-server": "redis-server", "redis-benchmark": "redis-tools", "wrk": "wrk"}
+PACKAGES: Final = {
+    "redis-server": "redis-server",
+    "redis-benchmark": "redis-tools",
+    "redis-sentinel": "redis-sentinel",
+    "wrk": "wrk",
+    "etcd": "etcd-server",
+    "patroni": "patroni",
+    "nft": "nftables",
+    "ip": "iproute2",
+}
 """Program → package; PostgreSQL is looked for in its own folder."""
-SERVICES: Final = {"redis-server", "postgresql"}
+SERVICES: Final = {"redis-server", "redis-sentinel", "postgresql", "etcd-server", "patroni"}
 POSTGRESQL: Final = Path("/usr/lib/postgresql")
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 SAYS_NO: Final = "#!/bin/sh\nexit 101\n"

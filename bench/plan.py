@@ -19,7 +19,7 @@ from bench.peers import (
     starlette_postgresql,
 )
 
-SECTIONS: Final = ("commit", "replicated", "http", "reads", "restart", "resync", "start")
+SECTIONS: Final = ("commit", "replicated", "http", "reads", "failover", "restart", "resync", "start")
 OURS: Final = "meetkeeper"
 FIRST_CLIENTS: Final = 64
 """The number of clients the ratios are taken at."""
@@ -29,17 +29,19 @@ class Plan(Struct, frozen=True):
     """How much is measured. All of it fits into `deadline_s`; what does not is left out and named."""
 
     rounds: int = 2
-    rounds_first: int = 5
+    rounds_first: int = 4
     """Rounds at `FIRST_CLIENTS`."""
     clients: tuple[int, ...] = (1, 16, 64, 256)
     commit_s: float = 2.0
-    http_s: float = 4.0
+    http_s: float = 3.0
     read_s: float = 1.0
+    failovers: int = 3
+    """Of each kind; `python -m bench.failover` does twenty."""
     restart_rounds: int = 2
     restart_meetings: int = 1_000_000
     rooms: int = 1_000
     meetings_starting: int = 1_000
-    deadline_s: float = 780.0
+    deadline_s: float = 840.0
     quick: bool = False
 
 
@@ -51,6 +53,7 @@ QUICK: Final = Plan(
     commit_s=0.5,
     http_s=1.0,
     read_s=0.3,
+    failovers=1,
     restart_rounds=1,
     restart_meetings=20_000,
     rooms=30,

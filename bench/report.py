@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct, json
 
 from bench.figures import Figures
-from bench.plan import COMMIT, FIRST_CLIENTS, HTTP, READS, RESTART, Plan
+from bench.plan import COMMIT, FIRST_CLIENTS, HTTP, READS, REPLICATED, RESTART, Plan
 from bench.results import QUESTIONS, Results, ratios
 
 NONE: Final = "–"
@@ -29,6 +29,11 @@ START_TEXT: Final = """\
 All meetings start in the same second, the bridge takes 50 ms for each answer; the lag runs from the start by the wall
 clock until the bridge has answered that the room is open. The floor is the same calls, as many at once, with nothing
 decided and nothing kept.
+"""
+FAILOVER_TEXT: Final = """\
+From the blow until the first write that the other server acknowledges, everything at its defaults: a killed process, a
+host whose network is cut, and the longest wait of any booking during a planned switchover under load. Patroni and Redis
+Sentinel lose their whole leader, as with a lost host: the ratios compare with ours of that kind.
 """
 RESYNC_TEXT: Final = """\
 A full pass over all rooms of a Radicale without any sync cookie. The bare client asks for everything and throws it
@@ -88,6 +93,9 @@ def to_markdown(results: Results, context: Context) -> str:
         "## Durable upserts of one meeting of 1,490 bytes\n",
         _load_table(results, "commit", COMMIT, context.plan.clients),
         _legend(results, "commit", COMMIT),
+        "## The same on two servers' disks before the answer\n",
+        _load_table(results, "replicated", REPLICATED, (1, FIRST_CLIENTS)),
+        _legend(results, "replicated", REPLICATED),
         f"## The same over HTTP, {FIRST_CLIENTS} connections\n",
         "Load maker of every row: wrk with ready-made requests, every body another meeting.\n",
         _load_table(results, "http", HTTP, (FIRST_CLIENTS,)),
@@ -95,6 +103,9 @@ def to_markdown(results: Results, context: Context) -> str:
         "## Questions: 1,000 rooms, 200 meetings each, one asking\n",
         _reads_table(results),
         _legend(results, "reads", READS),
+        "## Failover\n",
+        FAILOVER_TEXT,
+        _singles(results, "failover_"),
         f"## Cold start and memory, {context.plan.restart_meetings:,} meetings\n",
         _restart_table(results),
         _legend(results, "restart", RESTART),
@@ -156,7 +167,7 @@ def _restart_table(results: Results) -> str:
 
 def _singles(results: Results, prefix: str) -> str:
     rows = [
-        [name.removeprefix(prefix).replace("_", " "), f"{value:,.1f}"]
+        [name.removeprefix(prefix).replace("_", " "), f"{value:,.2f}"]
         for name, value in results.singles.items()
         if name.startswith(prefix)
     ]

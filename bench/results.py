@@ -99,6 +99,10 @@ def _bytes_per_meeting(contender: str) -> Of:
     return of
 
 
+def _single(name: str) -> Of:
+    return lambda results: results.singles.get(name)
+
+
 def _commit(contender: str) -> Of:
     return _per_second("commit", contender, 64)
 
@@ -123,6 +127,8 @@ RATIOS: Final[Mapping[str, tuple[Of, Of]]] = {
     ),
     "replicated64_vs_redis_wait": (_replicated("meetkeeper"), _replicated("redis_wait")),
     "replicated64_vs_postgresql_sync": (_replicated("meetkeeper"), _replicated("postgresql_sync")),
+    "failover_vs_patroni": (_single("failover_patroni_s"), _single("failover_host_gone_median_s")),
+    "failover_vs_sentinel": (_single("failover_sentinel_s"), _single("failover_host_gone_median_s")),
     "http64_vs_starlette_postgresql": (_http("meetkeeper"), _http("starlette_postgresql")),
     "http64_vs_radicale_put": (_http("meetkeeper"), _http("radicale_put")),
     "agenda_vs_sqlite_typed": (_per_second("agenda", "meetkeeper"), _per_second("agenda", "sqlite")),

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeVar
 import psycopg
 import redis
 
-from bench import machine, plan, resync, start_lag
+from bench import failover, machine, plan, resync, start_lag
 from bench.clients import run_reader
 from bench.figures import Contender, Failed, Figures, Reader, Restarter, Unavailable
 from bench.fill import EXIT_UNAVAILABLE
@@ -71,6 +71,7 @@ class Run:
             "replicated": self._replicated,
             "http": self._http,
             "reads": self._reads,
+            "failover": self._failover,
             "restart": self._restart,
             "resync": self._resync,
             "start": self._start_lag,
@@ -163,6 +164,9 @@ class Run:
             return
         self.results.loads.setdefault(key, []).append(loaded)
         self._say(f"  {key}: {loaded.seconds:.2f} s, {loaded.resident_bytes / loaded.meetings:,.0f} B each")
+
+    def _failover(self) -> None:
+        self._singles("failover", lambda: failover.figures(self.plan.failovers, self._say))
 
     def _resync(self) -> None:
         self._singles("resync", lambda: resync.measure(self.folder / "resync", self.plan.rooms))

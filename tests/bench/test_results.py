@@ -20,6 +20,9 @@ def _filled(ours: float, theirs: float) -> Results:
             for peer in peers:
                 results.rounds[Cell(section, peer, clients)] = [Figures(theirs, 1.0, 100.0 / theirs)]
     results.loads["meetkeeper"] = [Loaded(100.0 / ours, int(1e12 / ours), MEETINGS_MIN)]
+    results.singles["failover_host_gone_median_s"] = 100.0 / ours
+    for peer in ("patroni", "sentinel"):
+        results.singles[f"failover_{peer}_s"] = 100.0 / theirs
     for peer in ("redis_aof", "sqlite_typed", "sqlite_bytes"):
         results.loads[peer] = [Loaded(100.0 / theirs, int(1e12 / theirs), MEETINGS_MIN)]
     return results
@@ -51,6 +54,8 @@ def test_a_missing_side_leaves_the_ratio_empty() -> None:
         "commit64_vs_raw_append",
         "replicated64_vs_redis_wait",
         "replicated64_vs_postgresql_sync",
+        "failover_vs_patroni",
+        "failover_vs_sentinel",
         "http64_vs_starlette_postgresql",
         "http64_vs_radicale_put",
         "agenda_vs_sqlite_typed",
