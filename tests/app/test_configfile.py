@@ -11,6 +11,8 @@ from meetkeeper.core.configuration import (
     CaldavCalendar,
     ClusterConfig,
     Config,
+    ExchangeCalendar,
+    ExchangeServer,
     LinkBridge,
     RoomConfig,
     Secret,
@@ -113,3 +115,40 @@ def test_the_schema_takes_what_we_write() -> None:
     """The schema beside the file names every part."""
     tree = msgspec.json.decode(configfile.schema())
     assert {"cluster", "rooms", "bridges", "mail"} <= set(tree["$defs"]["Config"]["properties"])
+
+
+def test_a_room_names_a_calendar_server_that_is_there_and_complete() -> None:
+    """An Exchange room without its server or address, and a server without its login, are named with their places."""
+    config = Config(
+        cluster=ClusterConfig(secret=SECRET),
+        rooms=(
+            RoomConfig(id="a", email="a@x.example", calendar=ExchangeCalendar(server="mail")),
+            RoomConfig(id="b", email="b@x.example", calendar=ExchangeCalendar(server="mial")),
+            RoomConfig(id="c", calendar=ExchangeCalendar(server="mail")),
+        ),
+        calendar_servers=(
+            ExchangeServer(
+                id="mail", url="https://mail.example/EWS/Exchange.asmx", auth="oauth", ca_file="/none"
+            ),
+            ExchangeServer(
+                id="mail",
+                url="https://x/EWS/Exchange.asmx",
+                username="svc",
+                password=Secret(env="NOT_THERE_EWS"),
+            ),
+        ),
+    )
+    said = [problem.sentence() for problem in configfile.check(config)]
+    assert said == [
+        "config.json: calendar_servers[1].id: The id 'mail' is used twice. Ids are unique.",
+        "config.json: rooms[1].calendar.server: There is no calendar server 'mial' of this kind. Did you mean 'mail'?",
+        "config.json: rooms[2].calendar.mailbox: Give the mailbox's address here or as the room's email.",
+        "config.json: calendar_servers[0].ca_file: There is no such file.",
+        "config.json: calendar_servers[0].tenant: A login with oauth needs it.",
+        "config.json: calendar_servers[0].client_id: A login with oauth needs it.",
+        "config.json: calendar_servers[0].client_secret: A login with oauth needs it.",
+        (
+            "config.json: calendar_servers[1].password: "
+            "The environment has no variable 'NOT_THERE_EWS'. Set it before the server starts."
+        ),
+    ]

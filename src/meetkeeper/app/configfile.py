@@ -7,7 +7,7 @@ is wrong with it, `config diff` what it would change, `config deploy` puts it in
 
 import difflib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +17,17 @@ from msgspec import Struct
 
 from meetkeeper.app.home import Home, pretty, write_private
 from meetkeeper.app.jsonplace import line_and_column, locate, steps
-from meetkeeper.core.configuration import CaldavCalendar, Config, IcsCalendar, JanusBridge, Secret, WebHook
+from meetkeeper.core.configuration import (
+    CaldavCalendar,
+    CalendarServer,
+    Config,
+    ExchangeCalendar,
+    ExchangeServer,
+    IcsCalendar,
+    JanusBridge,
+    Secret,
+    WebHook,
+)
 from meetkeeper.core.errors import TheirMistake
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -66,6 +76,8 @@ def check(config: Config) -> list[Problem]:
     """What a well-formed configuration gets wrong: names used twice, references to nothing, secrets not to be had."""
     problems = [*_twice("rooms", [room.id for room in config.rooms])]
     problems += _twice("bridges", [bridge.id for bridge in config.bridges])
+    problems += _twice("calendar_servers", [server.id for server in config.calendar_servers])
+    problems += _calendar_problems(config)
     bridges = {bridge.id for bridge in config.bridges}
     zones = [("cluster.time_zone", config.cluster.time_zone)]
     for number, room in enumerate(config.rooms):
@@ -75,10 +87,6 @@ def check(config: Config) -> list[Problem]:
             problems.append(Problem(f"There is no bridge {room.bridge!r}.{hint}", f"rooms[{number}].bridge"))
         if room.time_zone:
             zones.append((f"rooms[{number}].time_zone", room.time_zone))
-        if isinstance(room.calendar, IcsCalendar) and not os.path.isabs(room.calendar.folder):
-            problems.append(
-                Problem("Give the folder as an absolute path.", f"rooms[{number}].calendar.folder")
-            )
     for path, zone in zones:
         if not _zone_known(zone):
             problems.append(Problem(f"There is no time zone {zone!r}. Use an IANA name.", path))
@@ -89,6 +97,47 @@ def check(config: Config) -> list[Problem]:
     if config.mail.templates and not Path(config.mail.templates).is_dir():
         problems.append(Problem("There is no such folder.", "mail.templates"))
     return problems
+
+
+def _calendar_problems(config: Config) -> Iterator[Problem]:
+    """What rooms' calendars and the servers they name get wrong."""
+    servers = {server.id: server for server in config.calendar_servers}
+    for number, room in enumerate(config.rooms):
+        path = f"rooms[{number}].calendar"
+        match room.calendar:
+            case IcsCalendar(folder=folder) if not os.path.isabs(folder):
+                yield Problem("Give the folder as an absolute path.", f"{path}.folder")
+            case ExchangeCalendar() as exchange:
+                if not isinstance(servers.get(exchange.server), ExchangeServer):
+                    yield _no_server(exchange.server, servers, f"{path}.server")
+                if not exchange.mailbox and not room.email:
+                    yield Problem(
+                        "Give the mailbox's address here or as the room's email.", f"{path}.mailbox"
+                    )
+            case _:
+                pass
+    for number, server in enumerate(config.calendar_servers):
+        yield from _server_problems(server, f"calendar_servers[{number}]")
+
+
+def _no_server(name: str, servers: Iterable[str], path: str) -> Problem:
+    near = difflib.get_close_matches(name, list(servers), n=1)
+    hint = f" Did you mean {near[0]!r}?" if near and near[0] != name else ""
+    return Problem(f"There is no calendar server {name!r} of this kind.{hint}", path)
+
+
+def _server_problems(server: CalendarServer, path: str) -> Iterator[Problem]:
+    if server.ca_file and not Path(server.ca_file).is_file():
+        yield Problem("There is no such file.", f"{path}.ca_file")
+    needed = {
+        "basic": ("username", "password"),
+        "ntlm": ("username", "password"),
+        "kerberos": (),
+        "oauth": ("tenant", "client_id", "client_secret"),
+    }
+    for name in needed[server.auth]:
+        if not getattr(server, name):
+            yield Problem(f"A login with {server.auth} needs it.", f"{path}.{name}")
 
 
 def read(data: bytes) -> Config:
@@ -111,6 +160,11 @@ def secrets_of(config: Config) -> Iterator[tuple[str, Secret]]:
     for number, room in enumerate(config.rooms):
         if isinstance(room.calendar, CaldavCalendar) and room.calendar.password is not None:
             yield f"rooms[{number}].calendar.password", room.calendar.password
+    for number, server in enumerate(config.calendar_servers):
+        if server.password is not None:
+            yield f"calendar_servers[{number}].password", server.password
+        if server.client_secret is not None:
+            yield f"calendar_servers[{number}].client_secret", server.client_secret
     for number, bridge in enumerate(config.bridges):
         if isinstance(bridge, JanusBridge):
             yield f"bridges[{number}].admin_secret", bridge.admin_secret

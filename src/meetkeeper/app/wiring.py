@@ -14,11 +14,13 @@ from meetkeeper.core.configuration import (
     BridgeConfig,
     CaldavCalendar,
     Config,
+    ExchangeCalendar,
     IcsCalendar,
     NoCalendar,
 )
 from meetkeeper.core.configuration import JanusBridge as JanusConfig
 from meetkeeper.core.configuration import LinkBridge as LinkConfig
+from meetkeeper.core.errors import TheirMistake
 from meetkeeper.core.words import RoomId
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours, RoomCalendar
 from meetkeeper.itemtext.roomitem import room_item
@@ -67,6 +69,10 @@ def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
             case IcsCalendar() as ics:
                 own = room.email.lower()
                 name, source = ics.folder, IcsSource(ics, own_email=own, room_emails=emails)
+            case ExchangeCalendar():
+                raise TheirMistake(
+                    "calendar.no-exchange", "This release reads no Exchange calendars. Use another kind."
+                )
             case _ as never:
                 assert_never(never)
         found.append(RoomCalendar(RoomId(room.id), name, source, room.calendar.poll_s))

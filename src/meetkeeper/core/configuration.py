@@ -49,11 +49,51 @@ class IcsCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ics")
     write: bool = True
 
 
+class ExchangeCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="exchange"):
+    """A room mailbox on an Exchange server (EWS)."""
+
+    server: Name
+    """The id of one of `calendar_servers`."""
+    mailbox: str = ""
+    """The mailbox's address; empty: the room's `email`."""
+    poll_s: Annotated[float, Meta(ge=0.2, le=86_400)] = 60.0
+    settle_s: Annotated[float, Meta(ge=0, le=300)] = 8.0
+    """A room answers in two steps, seconds apart; only what has stood for so long is taken."""
+    write: bool = False
+    """Write meetings that were booked here into the room's calendar."""
+
+
 class NoCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="none"):
     """A room that is booked here alone."""
 
 
-CalendarSource = CaldavCalendar | IcsCalendar | NoCalendar
+CalendarSource = CaldavCalendar | IcsCalendar | ExchangeCalendar | NoCalendar
+
+
+class ExchangeServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="exchange"):
+    """An Exchange server and the account that reads its room mailboxes."""
+
+    id: Name
+    url: Annotated[str, Meta(pattern=r"^https?://")]
+    """The EWS address: `https://mail.example.org/EWS/Exchange.asmx`."""
+    auth: Literal["basic", "ntlm", "kerberos", "oauth"] = "ntlm"
+    """kerberos: with a ticket of this host's user. oauth: with tenant, client_id and client_secret."""
+    username: str = ""
+    password: Secret | None = None
+    tenant: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
+    authority: Annotated[str, Meta(pattern=r"^https?://")] = "https://login.microsoftonline.com"
+    """Where tokens are asked for with oauth."""
+    impersonate: bool = True
+    """Act as the room mailbox (ApplicationImpersonation); false: read its calendar folder with rights on it."""
+    ca_file: str = ""
+    """Authorities to trust for this server, as a PEM file; empty: the system's."""
+    concurrency: Annotated[int, Meta(ge=1, le=64)] = 8
+    """Most requests at once; a service account is given 27 by default."""
+
+
+CalendarServer = ExchangeServer
 
 
 class RoomConfig(_Part, frozen=True, kw_only=True):
@@ -235,6 +275,7 @@ class Config(_Part, frozen=True, kw_only=True):
     schema: str = field(default="config.schema.json", name="$schema")
     cluster: ClusterConfig
     rooms: tuple[RoomConfig, ...] = ()
+    calendar_servers: tuple[CalendarServer, ...] = ()
     bridges: tuple[BridgeConfig, ...] = ()
     vmr: VmrConfig = VmrConfig()
     time: TimeConfig = TimeConfig()
