@@ -1,6 +1,6 @@
 """Room mailboxes in memory, as Exchange and Microsoft 365 keep them: what the fake servers for both serve.
 
-Items are our `Entry` words beside what only a mailbox has: an item_id, a change key, the version that last touched them, the
+Items are our `Entry` words beside what only a mailbox has: an id, a change key, the version that last touched them, the
 room's answer. Fakes read (`items`, `changes`, `find`) and translate; tests and demonstrations are the other people's
 hands (`put`, `deliver`, `update`, `remove`, `hide`, `back_up`, `restore`). No I/O, no threads, no clock of its own.
 """
@@ -152,7 +152,9 @@ class Mailbox:
             for one in self._items.values()
             if one.version > since
         ]
-        found += [Change("delete", item_id, at) for item_id, (made, at) in self._gone.items() if made <= since < at]
+        found += [
+            Change("delete", item_id, at) for item_id, (made, at) in self._gone.items() if made <= since < at
+        ]
         return tuple(sorted(found, key=lambda change: change.version))
 
     def find(self, uid: str) -> Stored | None:
@@ -167,7 +169,13 @@ class Mailbox:
     # --- other people's hands --------------------------------------------------------------------------------------
 
     def put(
-        self, uid: str, master: Entry, overrides: tuple[Entry, ...] = (), *, item_id: str = "", **fields: object
+        self,
+        uid: str,
+        master: Entry,
+        overrides: tuple[Entry, ...] = (),
+        *,
+        item_id: str = "",
+        **fields: object,
     ) -> Stored:
         """Somebody makes an item, or saves the one of this id again. `fields` are further ones of `Stored`."""
         before = self._items.get(item_id)
