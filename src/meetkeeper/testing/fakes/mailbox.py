@@ -66,7 +66,7 @@ class Stored(Struct, frozen=True, kw_only=True):
     `properties` are extended ones by name, which programs may set and ask for.
     """
 
-    item_id: str
+    id: str
     change_key: str
     uid: str
     version: int
@@ -86,7 +86,7 @@ class Change(Struct, frozen=True):
     """One line of what changed: the item's id and the version at which it did."""
 
     kind: Literal["create", "update", "delete"]
-    item_id: str
+    id: str
     version: int
 
 
