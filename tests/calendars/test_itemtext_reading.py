@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from meetkeeper.core.words import CalendarItem, Entry, Person
+from meetkeeper.core.words import LINKS_MAX, CalendarItem, Entry, Person
 from meetkeeper.itemtext import reading
 from meetkeeper.itemtext.reading import Problem, read_item
 from tests.calendars.texts import calendar, event, meeting, wall
@@ -73,6 +73,7 @@ def test_a_meeting_with_everything() -> None:
         private=True,
         sequence=4,
         modified_s=1793577600,
+        resources=("unknown.room@example.org",),
     )
 
 
@@ -352,3 +353,73 @@ def test_a_zone_with_an_unquoted_colon() -> None:
     """A display name as TZID, colon and all and without its quotes, still names the zone."""
     master = master_of(calendar(event("DTSTART;TZID=(UTC+01:00) Amsterdam, Rome:20261201T100000")))
     assert (master.zone, master.start) == ("Europe/Amsterdam", TEN)
+
+
+def test_where_and_by_which_links_people_get_in() -> None:
+    """LOCATION is one line; the properties made for links give each once, the provider's own before URL."""
+    entry = master_of(
+        meeting(
+            "u1",
+            "20261201T100000Z",
+            "Talk",
+            "LOCATION:Oslo 3\\, https://example.zoom.us/j/1\\nsecond floor",
+            "URL:https://example.org/agenda",
+            'CONFERENCE;VALUE=URI;FEATURE=VIDEO;LABEL="Join":https://meet.example.org/a',
+            "CONFERENCE;VALUE=URI:sip:a@meet.example.org",
+            "X-MICROSOFT-ONLINEMEETINGCONFLINK:conf:sip:ada@example.org\\;gruu\\;opaque=app:conf:focus:id:X",
+            "X-GOOGLE-CONFERENCE:https://meet.google.com/abc-defg-hij",
+            "CONFERENCE;VALUE=URI:https://meet.example.org/a",
+        )
+    )
+    assert entry.location == "Oslo 3, https://example.zoom.us/j/1 second floor"
+    assert entry.links == (
+        "https://meet.google.com/abc-defg-hij",
+        "conf:sip:ada@example.org;gruu;opaque=app:conf:focus:id:X",
+        "https://meet.example.org/a",
+        "sip:a@meet.example.org",
+        "https://example.org/agenda",
+    )
+
+
+def test_links_without_end_are_passed_over() -> None:
+    """An address that is none for its length costs nothing but itself, and a flood of them is cut."""
+    long = master_of(
+        meeting(
+            "u1",
+            "20261201T100000Z",
+            "Talk",
+            "URL:https://example.org/" + "a" * 3_000,
+            "CONFERENCE:" + "x" * 70_000,
+        )
+    )
+    assert long.links == ()
+    flood = master_of(
+        meeting(
+            "u1",
+            "20261201T100000Z",
+            "Talk",
+            *(f"CONFERENCE:https://example.org/{number}" for number in range(500)),
+        )
+    )
+    assert len(flood.links) == LINKS_MAX
+
+
+def test_what_we_wrote_ourselves_says_nothing_new() -> None:
+    """Of an item that we wrote, place, ways in and invited resources are our own words and are not read back."""
+    lines = (
+        "LOCATION:Room",
+        "CONFERENCE;VALUE=URI:https://x.example/1",
+        "ATTENDEE;CUTYPE=ROOM:mailto:r2@example.org",
+    )
+    assert master_of(
+        meeting("u1", "20261201T100000Z", "Talk", *lines, "X-MEETKEEPER-ITEM:TRUE")
+    ) == master_of(meeting("u1", "20261201T100000Z", "Talk"))
+    assert master_of(meeting("u1", "20261201T100000Z", "Talk", *lines)) != master_of(
+        meeting("u1", "20261201T100000Z", "Talk")
+    )
+
+
+def test_entries_without_new_words_keep_their_fingerprint() -> None:
+    """A release that reads more of an item does not take every item it knew for changed."""
+    item = read(calendar(event("DTSTART:20261201T100000Z", "DTEND:20261201T110000Z", "SUMMARY:Talk")))
+    assert item.fingerprint == "keu5fxhbrj7ynm347qqs2435"

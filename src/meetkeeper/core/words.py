@@ -26,6 +26,11 @@ DURATION_MAX_S = 31 * 86_400
 INVITEES_MAX = 500
 SUBJECT_CHARS_MAX = 1_000
 DESCRIPTION_CHARS_MAX = 32_000
+LOCATION_CHARS_MAX = 1_000
+LINKS_MAX = 20
+"""Ways in that one entry may name in fields made for them; more are passed over."""
+LINK_CHARS_MAX = 2_000
+RESOURCES_MAX = 50
 
 
 class Step(StrEnum):
@@ -98,6 +103,10 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
 
     `start` is a wall time in `zone` (IANA name; "" = floating, read in the room's own zone; all-day entries carry
     midnight). `duration_s` is exact. `recurrence_id`, `rdates` and `exdates` are wall times in the master's zone.
+
+    `location` is one line. `links` are ways in from fields made for them, the most trusted first: the provider's own
+    (online meeting, conference data), then URL and X- properties. `resources` are addresses, in lower case, of invited
+    rooms and resources that are no rooms of ours. All three are empty in an item that we ourselves wrote.
     """
 
     start: datetime
@@ -117,6 +126,9 @@ class Entry(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     exdates: tuple[datetime, ...] = ()
     recurrence_id: datetime | None = None
     this_and_future: bool = False
+    location: str = ""
+    links: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
 
 
 class CalendarItem(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):

@@ -19,11 +19,24 @@ LINE_CHARS_MAX = 65_536
 COMPONENTS_MAX = 2_500
 DEPTH_MAX = 8
 
-TEXTS = frozenset({"SUMMARY", "DESCRIPTION"})
+TEXTS = frozenset({"SUMMARY", "DESCRIPTION", "LOCATION"})
+CONFERENCES = (
+    "X-GOOGLE-CONFERENCE",
+    "X-MICROSOFT-SKYPETEAMSMEETINGURL",
+    "X-MICROSOFT-ONLINEMEETINGEXTERNALLINK",
+    "X-MICROSOFT-ONLINEMEETINGCONFLINK",
+    "CONFERENCE",
+    "URL",
+)
+"""Properties that name a way in, the most trusted first (RFC 7986 section 5.11; the X- ones as Google and Microsoft
+write them)."""
+OURS = "X-MEETKEEPER-ITEM"
+"""Stands in items that we wrote ourselves: where they are held and how to get in was our own word."""
 PEOPLE = frozenset({"ORGANIZER", "ATTENDEE"})
 _EVENT = (
     TEXTS
     | PEOPLE
+    | frozenset(CONFERENCES)
     | frozenset(
         {
             "UID",
@@ -41,6 +54,7 @@ _EVENT = (
             "LAST-MODIFIED",
             "DTSTAMP",
             "X-MICROSOFT-CDO-ALLDAYEVENT",
+            OURS,
         }
     )
 )
@@ -167,6 +181,9 @@ def _end(stack: list[_Open], name: str) -> Component | None:
 
 def _take(component: _Open, name: str, text: str) -> None:
     if len(text) > LINE_CHARS_MAX:
+        if name in CONFERENCES:
+            component.broken.append(name)
+            return
         if name not in TEXTS:
             raise Unreadable(f"Its {name} is longer than {LINE_CHARS_MAX} characters.")
         text = text[:LINE_CHARS_MAX]

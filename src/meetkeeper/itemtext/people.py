@@ -5,7 +5,7 @@ from urllib.parse import unquote
 
 from msgspec import Struct
 
-from meetkeeper.core.words import INVITEES_MAX, Person
+from meetkeeper.core.words import INVITEES_MAX, RESOURCES_MAX, Person
 from meetkeeper.itemtext.lines import Component, Line
 from meetkeeper.itemtext.texts import NAME_CHARS_MAX, one_line
 
@@ -15,11 +15,15 @@ _NO_PEOPLE = frozenset({"ROOM", "RESOURCE"})
 
 
 class Attendance(Struct, frozen=True, gc=False):
-    """Who comes. `declined`: the room itself has said no (RFC 5545 section 3.2.12)."""
+    """Who comes. `declined`: the room itself has said no (RFC 5545 section 3.2.12).
+
+    `resources` are addresses of invited rooms and resources that are no rooms of ours.
+    """
 
     organizer: Person | None
     attendees: tuple[Person, ...]
     declined: bool
+    resources: tuple[str, ...] = ()
 
 
 class People:
@@ -37,6 +41,7 @@ class People:
         if organizer is not None and organizer.email in self._rooms:
             organizer = None
         found: dict[str, Person] = {}
+        resources: dict[str, None] = {}
         declined = False
         unreadable = "ATTENDEE" in event.broken
         for line in event.all("ATTENDEE"):
@@ -44,6 +49,8 @@ class People:
             if person is not None and person.email == self._own:
                 declined = line.params.get("PARTSTAT", "").strip().upper() == "DECLINED"
             if line.params.get("CUTYPE", "").strip().upper() in _NO_PEOPLE:
+                if person is not None and person.email not in self._rooms:
+                    resources[person.email] = None
                 continue
             if person is None:
                 unreadable = True
@@ -56,7 +63,8 @@ class People:
             self.remarks.append(
                 f"It names more than {INVITEES_MAX} attendees; the first {INVITEES_MAX} were taken."
             )
-        return Attendance(organizer, attendees[:INVITEES_MAX], declined)
+        asked = tuple(sorted(resources)[:RESOURCES_MAX])
+        return Attendance(organizer, attendees[:INVITEES_MAX], declined, asked)
 
 
 def _person(line: Line) -> Person | None:

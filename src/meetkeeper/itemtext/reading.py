@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from meetkeeper.core.identity import fingerprint, normalise_uid
-from meetkeeper.core.words import CalendarItem, Entry, Uid
-from meetkeeper.itemtext.lines import Component, Line, Unreadable, parse
+from meetkeeper.core.words import LINK_CHARS_MAX, LINKS_MAX, CalendarItem, Entry, Uid
+from meetkeeper.itemtext.lines import CONFERENCES, OURS, Component, Line, Unreadable, parse
 from meetkeeper.itemtext.people import Attendance, People
 from meetkeeper.itemtext.rules import ordered_rule
-from meetkeeper.itemtext.texts import clean_description, clean_subject, clean_text
+from meetkeeper.itemtext.texts import clean_description, clean_location, clean_subject, clean_text
 from meetkeeper.itemtext.times import When, read_length, read_stamp, seconds_between, seconds_of, wall_in
 from meetkeeper.itemtext.zones import ZoneBook
 
@@ -138,6 +138,7 @@ class _Reader:
         attendance = self._people.attend(event)
         recurrence_id = event.first("RECURRENCE-ID")
         repeats = recurrence_id is None
+        ours = event.first(OURS) is not None
         return Entry(
             start=start.wall,
             duration_s=seconds,
@@ -156,6 +157,9 @@ class _Reader:
             exdates=self._dates(event, "EXDATE", start) if repeats else (),
             recurrence_id=None if recurrence_id is None else self._original(recurrence_id, start, master),
             this_and_future=recurrence_id is not None and _reaches_on(recurrence_id),
+            location="" if ours else clean_location(_text(event, "LOCATION")),
+            links=() if ours else _links(event),
+            resources=() if ours else attendance.resources,
         )
 
     def overrides(self, events: Iterable[Component], master: Entry | None) -> tuple[Entry, ...]:
@@ -257,6 +261,17 @@ def _reaches_on(line: Line) -> bool:
 def _text(event: Component, name: str) -> str:
     line = event.first(name)
     return "" if line is None else line.value
+
+
+def _links(event: Component) -> tuple[str, ...]:
+    """Ways in that properties made for them name, each once; what is too long for an address is passed over."""
+    found: dict[str, None] = {}
+    for name in CONFERENCES:
+        for line in event.all(name):
+            link = clean_text(line.value, LINK_CHARS_MAX + 1).replace(" ", "")
+            if 0 < len(link) <= LINK_CHARS_MAX:
+                found[link] = None
+    return tuple(found)[:LINKS_MAX]
 
 
 def _value(event: Component, name: str, default: str) -> str:

@@ -3,7 +3,7 @@
 import re
 
 from meetkeeper.core.invitation import without_block
-from meetkeeper.core.words import DESCRIPTION_CHARS_MAX, SUBJECT_CHARS_MAX
+from meetkeeper.core.words import DESCRIPTION_CHARS_MAX, LOCATION_CHARS_MAX, SUBJECT_CHARS_MAX
 
 NAME_CHARS_MAX = 200
 BLOCK_CHARS_MAX = 4_000
@@ -26,6 +26,11 @@ def one_line(text: str, chars_max: int) -> str:
 def clean_subject(value: str) -> str:
     """A SUMMARY on one line."""
     return clean_text(value, SUBJECT_CHARS_MAX)
+
+
+def clean_location(value: str) -> str:
+    """A LOCATION on one line."""
+    return clean_text(value, LOCATION_CHARS_MAX)
 
 
 def clean_description(value: str) -> str:

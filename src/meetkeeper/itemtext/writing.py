@@ -16,7 +16,7 @@ from msgspec import Struct
 from meetkeeper.core.errors import OurMistake
 from meetkeeper.core.identity import fingerprint
 from meetkeeper.core.words import CalendarItem, Entry, Meeting, Person
-from meetkeeper.itemtext.lines import Unreadable
+from meetkeeper.itemtext.lines import OURS, Unreadable
 from meetkeeper.itemtext.rules import ordered_rule
 from meetkeeper.itemtext.texts import NAME_CHARS_MAX, escaped, one_line, plain_description
 from meetkeeper.itemtext.times import When
@@ -106,6 +106,7 @@ def _event(uid: str, entry: Entry, master: Entry | None, venue: Venue) -> Iterat
     for way in venue.conference:
         params: _Params = {"VALUE": "URI", "FEATURE": list(way.features), "LABEL": _name(way.label)}
         yield _line("CONFERENCE", "".join(one_line(way.uri, len(way.uri)).split()), params)
+    yield f"{OURS}:TRUE"
     yield "END:VEVENT"
 
 
