@@ -12,7 +12,7 @@ from meetkeeper.app.demo.parts import free_port
 from meetkeeper.app.home import Home, NodeConfig, init
 from meetkeeper.core.configuration import ClusterConfig, Config, LinkBridge, RoomConfig
 
-START_S_MAX = 40.0
+START_S_MAX = 120.0
 
 
 class Running:

@@ -3,10 +3,13 @@
 import pytest
 
 from meetkeeper.api.risks import risks
+from meetkeeper.engine.status import PairStatus
 from meetkeeper.web.board import make_board
 from meetkeeper.web.pages import render
 from meetkeeper.web.routes import routes
 from tests.api.house import NOW_S, READS, House, open_house, pair_status
+
+AWAY = "mk-b is not there."
 
 
 def page_of(house: House) -> str:
@@ -50,6 +53,36 @@ async def test_a_passive_that_is_not_ready_needs_attention(ready: str, level: st
         assert [(one.level, one.about) for one in found] == [(level, "mk-b")]
         assert "The disk is full." in found[0].text
         assert "standby" in page_of(house)
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (
+            pair_status(linked=False, durability="local"),
+            ["mk-b is not there. An answer given now is on one disk alone."],
+        ),
+        (pair_status(linked=False), ["mk-b is not there."]),
+        (pair_status(linked=False, durability="local", maintenance_left_s=60.0), []),
+    ],
+)
+async def test_nothing_is_called_well_while_the_other_server_is_away(
+    status: PairStatus, told: list[str]
+) -> None:
+    """Before its absence is an alarm it is named already; not in a maintenance window, which somebody has opened."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = status
+        found = [one for one in risks(house.engine.state, house.engine.status(), NOW_S) if one.kind == "pair"]
+        assert [one.text for one in found] == told
+
+
+async def test_one_frame_is_one_frame() -> None:
+    """Numbers are said as people say them."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = pair_status(behind=1, loss=1)
+        text = page_of(house)
+        assert "1 frame" in text
+        assert "1 frames" not in text
 
 
 async def test_an_alarm_needs_attention_and_stands_in_the_figures() -> None:

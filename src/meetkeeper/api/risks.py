@@ -103,6 +103,12 @@ def _pair(status: EngineStatus) -> Iterator[Risk]:
         yield _now(
             _ALARMED.get(name, "red"), "pair", name, text, "meetkeeper status, meetkeeper standby check"
         )
+    if not (pair.linked or pair.alarms or pair.maintenance_left_s):
+        alone = " An answer given now is on one disk alone." if pair.durability == "local" else ""
+        text = f"{pair.peer} is not there.{alone}"
+        yield _now(
+            "amber", "pair", pair.peer, text, f"Look at {pair.peer}; it follows by itself when it is back."
+        )
     level = _STANDBY.get(pair.ready)
     if level is not None and pair.linked and not pair.alarms:
         passive = pair.me if pair.role == "passive" else pair.peer

@@ -55,14 +55,17 @@ async def serve(
     tls: Callable[[], ssl.SSLContext] | None = None,
     ready: Callable[[], None] | None = None,
 ) -> None:
-    """Serve until the gate's `stop` is set and what is under way is answered."""
+    """Serve until the gate's `stop` is set and what is under way is answered; cancelled, end at once.
+
+    The application's lifespan is held here: a server that has lost its role goes without waiting for anyone.
+    """
     config = uvicorn.Config(
         front,
         access_log=False,
         backlog=BACKLOG,
         date_header=True,
         http="httptools",
-        lifespan="on",
+        lifespan="off",
         log_config=None,
         loop="none",
         proxy_headers=False,  # `asgi.address_of` reads them where an address matters
@@ -72,12 +75,18 @@ async def serve(
         timeout_keep_alive=IDLE_S,
         ws="none",
     )
-    server = _Server(config, ready)
+    async with front.inner.lifespan():
+        await _until_stopped(_Server(config, ready), sock, front.desk.gate.stop)
+
+
+async def _until_stopped(server: _Server, sock: socket.socket, stop: asyncio.Event) -> None:
     serving = asyncio.create_task(server.serve(sockets=[sock]), name="http")
-    stopping = asyncio.create_task(front.desk.gate.stop.wait(), name="http.stop")
+    stopping = asyncio.create_task(stop.wait(), name="http.stop")
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        await serving
     finally:
         stopping.cancel()
-        server.should_exit = True
-    await serving
+        serving.cancel()
+        await asyncio.wait({serving, stopping})

@@ -3,6 +3,7 @@
 import rich_click as click
 
 from meetkeeper.api.client import part
+from meetkeeper.api.counted import counted
 from meetkeeper.cli import show
 from meetkeeper.cli.session import Session, as_json, ask, json_option, pass_session, yes_option
 
@@ -43,7 +44,10 @@ def show_(session: Session, *, name: str, json_out: bool) -> None:
         [
             ("id", item["id"]),
             ("why", item["why"]),
-            ("holds", f"{item['frames']} records from seq {item['seq']} on, {item['bytes']:,} bytes"),
+            (
+                "holds",
+                f"{counted(item['frames'], 'record')} from seq {item['seq']} on, {item['bytes']:,} bytes",
+            ),
             ("open", str(item["open"])),
             ("kept until", item.get("kept_until", "") or "somebody has decided"),
         ]

@@ -14,6 +14,7 @@ import rich_click as click
 from click.exceptions import Exit
 
 from meetkeeper.api.client import NotFound, Unavailable
+from meetkeeper.api.counted import counted
 from meetkeeper.cli import show
 from meetkeeper.cli.session import Session, as_json, ask, json_option, pass_session, yes_option
 
@@ -40,8 +41,8 @@ def pair_facts(pair: Answer) -> None:
         [
             ("pair", both),
             ("link", f"heard {pair['heard_s']:.1f} s ago" if pair["linked"] else "down"),
-            ("in sync", f"{sync}; {pair['behind']} frames behind"),
-            ("possible loss", f"{pair['loss']} acknowledged frames" if pair["loss"] else "nothing"),
+            ("in sync", f"{sync}; {counted(pair['behind'], 'frame')} behind"),
+            ("possible loss", counted(pair["loss"], "acknowledged frame") if pair["loss"] else "nothing"),
             (
                 "mode",
                 f"{pair['mode']}: an answer is on {'both disks' if pair['durability'] == 'both' else 'one disk'}",
@@ -127,7 +128,7 @@ def _show_plan(plan: Answer) -> None:
     )
     click.echo(f"  outbox            {plan['open_effects']} open; whoever acts then finishes them, each once")
     click.echo(
-        f"  would be lost     {plan['loss'] or 'nothing'}{' acknowledged frames' if plan['loss'] else ''}"
+        f"  would be lost     {counted(plan['loss'], 'acknowledged frame') if plan['loss'] else 'nothing'}"
     )
     for remark in plan["remarks"]:
         click.secho(f"  ▲ {remark}", fg="yellow")
@@ -250,7 +251,9 @@ def fail_back(session: Session, *, to: str, wait_s: float, dry_run: bool, json_o
         click.echo(f"Waiting until {home} holds everything …", err=True)
         if _until(lambda: _is_whole(_pair(session)), wait_s, SLOW_POLL_S) is None:
             pair = _pair(session)
-            why = "; ".join(text for _, text in pair["alarms"]) or f"{pair['behind']} frames behind"
+            why = (
+                "; ".join(text for _, text in pair["alarms"]) or f"{counted(pair['behind'], 'frame')} behind"
+            )
             raise Unavailable(
                 "not-in-sync", f"{home} is not in sync after {wait_s:g} s: {why}. Say this again."
             )

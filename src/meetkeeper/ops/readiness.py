@@ -8,6 +8,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from meetkeeper.api.counted import counted
+
 Ready = Literal["ready", "at risk", "not ready", "unknown"]
 State = Literal["ok", "note", "warn", "bad", "unknown"]
 
@@ -158,13 +160,12 @@ def _data(reading: Reading) -> Check:
     if reading.same_hash is False:
         return Check("data", "bad", f"The journal differs from {reading.peer}'s; it is being compared anew.")
     if not reading.in_sync or not reading.follows:
-        return Check(
-            "data", "bad", f"{reading.me} does not hold everything yet: {reading.behind} frames behind."
-        )
+        lacks = f"{counted(reading.behind, 'frame')} behind" if reading.behind else "nobody has let it in yet"
+        return Check("data", "bad", f"{reading.me} does not count as holding everything: {lacks}.")
     if reading.behind > NEAR_FRAMES:
-        return Check("data", "warn", f"{reading.behind} frames behind {reading.peer}.")
+        return Check("data", "warn", f"{counted(reading.behind, 'frame')} behind {reading.peer}.")
     same = "same hash" if reading.same_hash else "on its way"
-    return Check("data", "ok", f"in sync, {reading.behind} frames behind, {same}")
+    return Check("data", "ok", f"in sync, {counted(reading.behind, 'frame')} behind, {same}")
 
 
 def _cookies(reading: Reading) -> Check:

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from meetkeeper.api.counted import counted
 from meetkeeper.api.gate import EngineStatus
 from meetkeeper.web.pages import span
 
@@ -42,7 +43,7 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
     window = (
         (("Maintenance", f"{span(pair.maintenance_left_s)} left", "warn"),) if pair.maintenance_left_s else ()
     )
-    frames = f"{pair.loss:,} frames" if pair.loss else "nothing"
+    frames = counted(pair.loss, "frame") if pair.loss else "nothing"
     return PairPanel(
         halves=(
             _half(pair.me, pair.role, pair.ready, here=True),
@@ -52,7 +53,7 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
         link_tone="good" if whole else "warn" if pair.linked else "bad",
         facts=(
             ("An answer is on", "both disks" if pair.durability == "both" else "one disk", ""),
-            ("Behind", f"{pair.behind:,} frames" if pair.behind else "nothing", ""),
+            ("Behind", counted(pair.behind, "frame") if pair.behind else "nothing", ""),
             ("Possible loss", frames, "bad" if pair.loss else ""),
             (
                 "Register",
