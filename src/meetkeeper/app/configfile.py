@@ -29,6 +29,7 @@ from meetkeeper.core.configuration import (
     WebHook,
 )
 from meetkeeper.core.errors import TheirMistake
+from meetkeeper.core.links import rule_problem
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
 MASK = "••••••"
@@ -87,6 +88,10 @@ def check(config: Config) -> list[Problem]:
             problems.append(Problem(f"There is no bridge {room.bridge!r}.{hint}", f"rooms[{number}].bridge"))
         if room.time_zone:
             zones.append((f"rooms[{number}].time_zone", room.time_zone))
+    problems += _twice("links.rules", [rule.name for rule in config.links.rules])
+    for number, rule in enumerate(config.links.rules):
+        if wrong := rule_problem(rule):
+            problems.append(Problem(wrong, f"links.rules[{number}]"))
     for path, zone in zones:
         if not _zone_known(zone):
             problems.append(Problem(f"There is no time zone {zone!r}. Use an IANA name.", path))

@@ -13,7 +13,7 @@ from click.exceptions import Exit
 
 import meetkeeper
 from meetkeeper.api.client import MeetkeeperError, Unavailable
-from meetkeeper.cli import acting, aside, configuring, looking, pairing
+from meetkeeper.cli import acting, aside, configuring, links, looking, pairing
 from meetkeeper.cli.session import Session
 
 EXIT_REFUSED = 1
@@ -73,6 +73,7 @@ def build_cli() -> click.Group:
         *looking.COMMANDS,
         *acting.COMMANDS,
         *configuring.COMMANDS,
+        *links.COMMANDS,
         *aside.COMMANDS,
         *pairing.COMMANDS,
     ):

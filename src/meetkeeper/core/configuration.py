@@ -269,6 +269,38 @@ class PairConfig(_Part, frozen=True, kw_only=True):
     """The same alarm is told again after so long at the earliest, however often it comes and goes."""
 
 
+class LinkRule(_Part, frozen=True, kw_only=True):
+    """A rule of your own for join links: exactly one of `pattern` (`core.patterns`) and `literal` (part of a link)."""
+
+    name: Name
+    platform: Name
+    pattern: str = ""
+    """Tried at the beginning of a link, or with `word` of any word; a repetition takes all it can."""
+    literal: Annotated[str, Meta(max_length=500)] = ""
+    word: bool = False
+    dial: Annotated[str, Meta(max_length=500)] = ""
+    """What a video system dials: `{name}` or `{1}` for groups of the pattern, query parameters, `host`."""
+    priority: Annotated[int, Meta(ge=1, le=200)] = 100
+
+
+class LinksConfig(_Part, frozen=True, kw_only=True):
+    """Join links of other platforms in invitations: such a meeting has its way in, and gets no VMR of ours."""
+
+    use: bool = True
+    """False: links are not looked for, every meeting gets a VMR of ours."""
+    rules: Annotated[tuple[LinkRule, ...], Meta(max_length=100)] = ()
+    internal_domains: Annotated[tuple[str, ...], Meta(max_length=500)] = ()
+    """The organization's own mail domains."""
+    bare_numbers: bool = False
+    """Take a number at a domain that is not internal (12345@vc.example.com) for something to dial."""
+    gateways: dict[str, str] = {}
+    """Platform → SIP domain through which its meetings can be dialled (`meet`, `teams`)."""
+    sip_domains: dict[str, str] = {}
+    """Web host of a bridge → its SIP domain, where they differ."""
+    mail: Literal["none", "all"] = "none"
+    """Whether we mail invitees of a meeting whose way in is foreign; its organizer's invitation has it already."""
+
+
 class Config(_Part, frozen=True, kw_only=True):
     """config/config.json."""
 
@@ -278,6 +310,7 @@ class Config(_Part, frozen=True, kw_only=True):
     calendar_servers: tuple[CalendarServer, ...] = ()
     bridges: tuple[BridgeConfig, ...] = ()
     vmr: VmrConfig = VmrConfig()
+    links: LinksConfig = LinksConfig()
     time: TimeConfig = TimeConfig()
     brake: BrakeConfig = BrakeConfig()
     mail: MailConfig = MailConfig()

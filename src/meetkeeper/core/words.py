@@ -71,6 +71,20 @@ class Vmr(Struct, frozen=True, gc=False, omit_defaults=True):
     attempt: int = 0
 
 
+class Foreign(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """A way in on somebody else's platform, as the invitation names it (`core.links`).
+
+    `url` opens in a browser; `dial` is what a video system dials, empty where there is no such way. `rule` is the rule
+    that found it, `source` where: link, location or body.
+    """
+
+    platform: str
+    url: str
+    rule: str
+    source: str
+    dial: str = ""
+
+
 class Meeting(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """The thing itself: one occurrence in one or more rooms. Its step lives beside it in `state.Kept`.
 
