@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,6 +15,7 @@ from meetkeeper.agent.parent import Agent
 from meetkeeper.agent.watch import Limits
 from meetkeeper.agent.words import AgentPair, AgentSettings, Certificates
 from meetkeeper.replication.authority import Issued, issue, make_authority
+from tests.ports import free_port
 
 SOON_S = 20.0
 QUICK = Limits(silence_s=1.5, stop_s=2.0)
@@ -59,13 +59,6 @@ def cards(folder: Path) -> Cards:
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-
-
-def free_port() -> int:
-    """A port of loopback that nobody has."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Scene:

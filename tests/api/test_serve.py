@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from meetkeeper.api.serve import listen, serve
+from meetkeeper.api.serve import bind, serve
 from tests.api.house import READ_TOKEN, WRITE_TOKEN, House, booking, open_house
 
 
@@ -15,7 +15,7 @@ from tests.api.house import READ_TOKEN, WRITE_TOKEN, House, booking, open_house
 async def on_a_port() -> AsyncIterator[tuple[House, int, "asyncio.Task[None]"]]:
     """A house that listens."""
     async with open_house(served=True) as house:
-        sock = listen("127.0.0.1", 0)
+        sock = bind("127.0.0.1", 0)
         up = asyncio.Event()
         serving = asyncio.create_task(serve(house.front, sock, ready=up.set))
         await up.wait()
@@ -117,8 +117,8 @@ async def test_a_reader_who_leaves_is_forgotten() -> None:
 
 def test_a_taken_port_is_an_error_at_once() -> None:
     """Listening where somebody listens fails before anything is served."""
-    one = listen("127.0.0.1", 0)
+    one = bind("127.0.0.1", 0)
     one.listen()
     with pytest.raises(OSError, match="in use"):
-        listen("127.0.0.1", one.getsockname()[1]).listen()
+        bind("127.0.0.1", one.getsockname()[1]).listen()
     one.close()

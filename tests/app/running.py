@@ -8,9 +8,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from meetkeeper.app.demo.parts import free_port
 from meetkeeper.app.home import Home, NodeConfig, init
 from meetkeeper.core.configuration import ClusterConfig, Config, LinkBridge, RoomConfig
+from tests.ports import free_port
 
 START_S_MAX = 120.0
 

@@ -10,12 +10,13 @@ import pytest
 
 from meetkeeper.app.demo.booker import Booker, Load
 from meetkeeper.app.demo.lookout import GAP_S_MAX, Looks, dual
-from meetkeeper.app.demo.parts import Pace, Parts, free_port
+from meetkeeper.app.demo.parts import Pace, Parts
 from meetkeeper.app.demo.servers import Server, Servers
 from meetkeeper.app.home import FileRegisterNode, Home
 from meetkeeper.core.configuration import LinkBridge
 from meetkeeper.core.errors import Refused
 from meetkeeper.web.files import FILES
+from tests.ports import free_port
 
 Reply = tuple[int, dict[str, str]]
 

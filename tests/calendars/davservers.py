@@ -9,17 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.calendars.venues import PASSWORD, USER
+from tests.ports import free_port
 
 START_S_MAX = 60.0
 INSTALL_HINT = "pip install 'meetkeeper[dev]'"
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager

@@ -16,11 +16,11 @@ from typing import Any
 
 import msgspec
 
-from meetkeeper.app.demo.parts import free_port
 from meetkeeper.app.files_commands import init_standby
 from meetkeeper.app.home import Home, NodeConfig, init
 from meetkeeper.core.configuration import RoomConfig
 from tests.files.homes import config
+from tests.ports import free_port
 
 START_S_MAX = 40.0
 MAIN = (sys.executable, "-m", "meetkeeper.app.main")

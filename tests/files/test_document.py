@@ -13,12 +13,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from meetkeeper.app.demo.parts import free_port
 from meetkeeper.app.home import Home, pretty
 from meetkeeper.core.configuration import Config
 from tests.conftest import RequireReal
 from tests.files.homes import config
 from tests.files.living import HAS_LSYNCD, HAS_RSYNC, contents, end_group, until
+from tests.ports import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "operating" / "failover.md"
 BLOCK = re.compile(r"```(?P<kind>\w+)\n(?P<text>.*?)```|<!-- meanwhile: (?P<meanwhile>[^>]+) -->", re.DOTALL)

@@ -35,11 +35,14 @@ from meetkeeper.ha.words import Record
 from meetkeeper.registers.sheet import unseal
 from meetkeeper.registers.standing import PATH as STANDING
 from tests.pair import net
+from tests.ports import free_port, free_twins
 
-START_S = 45.0
+START_S = 90.0
 ASK_S = 4.0
 """Then the other server is asked: who is frozen takes a connection and never answers."""
 CONNECT_S = 1.0
+ASK_AGAIN_S = 20.0
+"""Who has just begun to act may say so long that it is still reading."""
 ROOMS = 64
 EVERY_S = 0.02
 
@@ -333,23 +336,8 @@ def _loopback() -> tuple[Place, Place]:
 
 
 def free_ports() -> tuple[int, int]:
-    """A free port for people, and one for the line whose next one is free too."""
-    return _free(), _free_twins()
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _free_twins() -> int:
-    """A free port whose next one is free too: the agent listens there."""
-    while True:
-        port = _free()
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port + 1))
-            return port
+    """A free port for people, and one for the line whose next one is free too: the agent listens there."""
+    return free_port(), free_twins()
 
 
 def alive(pid: int) -> bool:
@@ -518,12 +506,17 @@ class Client:
             self.refusals[status] = self.refusals.get(status, 0) + 1
 
     def get(self, path: str, server: Server | None = None) -> Any:
-        """Ask the active (or this server) for something. Raises `OSError` for anything but 200."""
+        """Ask the active (or this server) for something, again while it says so. `OSError` for anything but 200."""
         server = server or self._pair.active()
-        status, _, text = request(server, "GET", path, headers=(("Authorization", f"Bearer {self.token()}"),))
-        if status != 200:
-            raise OSError(f"{status}: {text[:500].decode(errors='replace')}")
-        return json.loads(text)
+        headers = (("Authorization", f"Bearer {self.token()}"),)
+        until_s = time.monotonic() + ASK_AGAIN_S
+        while True:
+            status, answered, text = request(server, "GET", path, headers=headers)
+            if status == 200:
+                return json.loads(text)
+            if status != 503 or time.monotonic() > until_s:
+                raise OSError(f"{status}: {text[:500].decode(errors='replace')}")
+            time.sleep(min(0.1, float(answered.get("retry-after", 0.1))))
 
     def meetings(self) -> list[dict[str, Any]]:
         """Everything booked that the active shows."""

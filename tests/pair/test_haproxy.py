@@ -15,7 +15,8 @@ from click.testing import CliRunner
 from meetkeeper.app.commands import build
 from tests.conftest import RequireReal
 from tests.house.source import ROOT
-from tests.pair.servers import Client, Pair, Place, Server, _free, laid_down, request, until
+from tests.pair.servers import Client, Pair, Place, Server, laid_down, request, until
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pair")]
 MOMENT_S = 4.0
@@ -25,7 +26,7 @@ MOMENT_S = 4.0
 @contextmanager
 def balanced(pair: Pair, folder: Path) -> Iterator[Server]:
     """HAProxy with the shipped file, its three addresses put in; a "server" to send requests to."""
-    port = _free()
+    port = free_port()
     text = (ROOT / "examples" / "haproxy" / "haproxy.cfg").read_text()
     for old, new in (
         ("127.0.0.1:8000", f"127.0.0.1:{port}"),

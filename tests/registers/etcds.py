@@ -4,7 +4,6 @@ import asyncio
 import json
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+
+from tests.ports import free_port
 
 INSTALL_HINT = "apt install etcd-server"
 START_S = 20.0
@@ -286,14 +287,6 @@ async def hung_up(writer: asyncio.StreamWriter) -> None:
 def text64(data: bytes) -> str:
     """As the gateway wants bytes."""
     return b64encode(data).decode()
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 STOP, GO_ON = signal.SIGSTOP, signal.SIGCONT

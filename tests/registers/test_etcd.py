@@ -22,6 +22,7 @@ from meetkeeper.testing.contracts.register import (
     won_by,
 )
 from tests.conftest import RequireReal
+from tests.ports import free_port
 from tests.registers.etcds import (
     GO_ON,
     INSTALL_HINT,
@@ -31,7 +32,6 @@ from tests.registers.etcds import (
     Etcds,
     Wire,
     find_etcd,
-    free_port,
 )
 
 DEADLINE_S = 2.0

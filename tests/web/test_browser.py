@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from meetkeeper.api.serve import listen, serve
+from meetkeeper.api.serve import bind, serve
 from meetkeeper.web.routes import routes
 from tests.api.house import NOW_S, PASSWORD, House, open_house
 from tests.conftest import RequireReal
@@ -44,7 +44,7 @@ def playwright(require_real: RequireReal) -> Any:
 async def opened(playwright: Any) -> AsyncIterator[tuple[House, Browser, str]]:
     """A house on a port, and a browser."""
     async with open_house(more=routes, served=True) as house:
-        sock = listen("127.0.0.1", 0)
+        sock = bind("127.0.0.1", 0)
         up = asyncio.Event()
         serving = asyncio.create_task(serve(house.front, sock, ready=up.set))
         await up.wait()

@@ -22,9 +22,9 @@ EXIT_STOPPED = 0
 """The node has stopped on purpose; the agent ends with it."""
 EXIT_ROLE_DROPPED = 3
 """The disk failed, the role was lost, or the node could not begin."""
-EXIT_START_AGAIN = 4
-"""The node asks to be started again at once. No crash."""
-EXIT_ORPHANED = 5
+EXIT_START_AGAIN = 6
+"""The node asks to be started again at once. No crash. Codes 4 and 5 are other commands'."""
+EXIT_ORPHANED = 7
 """The agent is gone; nobody reads this code."""
 EXIT_NOT_STARTED = 127
 """The system could not start the node at all."""

@@ -34,8 +34,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. Raises `OSError` when the address is taken."""
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has an address; port 0 takes a free one. Raises `OSError` when the address is taken.
+
+    It does not listen yet: until it does, callers are refused at once and ask elsewhere.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

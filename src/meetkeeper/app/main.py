@@ -5,8 +5,6 @@ import sys
 from meetkeeper.core.errors import MeetkeeperError
 
 EXIT_TROUBLE = 1
-EXIT_USAGE = 2
-EXIT_ROLE_DROPPED = 3
 
 
 def main() -> None:

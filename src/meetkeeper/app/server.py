@@ -18,7 +18,7 @@ import structlog
 
 from meetkeeper.api.app import build
 from meetkeeper.api.gate import Gate
-from meetkeeper.api.serve import listen
+from meetkeeper.api.serve import BACKLOG, bind
 from meetkeeper.api.serve import serve as serve_http
 from meetkeeper.app import configfile
 from meetkeeper.app.acting import Lone, Paired, is_joining, make
@@ -130,7 +130,7 @@ class Server:
         gc.collect()
         gc.freeze()
         node = self.node_config
-        sock = self._listen()
+        sock = self._bind()
         try:
             async with asyncio.TaskGroup() as tasks:
                 acts = asyncio.Event()
@@ -141,6 +141,7 @@ class Server:
                     tasks.create_task(self.hooks.watch(self.stop_event), name="config")
                     if node.pair is None and Intruder.is_needed(self.home.path):
                         tasks.create_task(self._watch_files(), name="files")
+                    self._listen(sock)
                     tls = self._tls if node.tls_certificate else None
                     await serve_http(
                         build(self.gate, routes), sock, tls=tls, ready=partial(self._ready, sock, ready)
@@ -171,17 +172,27 @@ class Server:
         else:
             waiting.add_done_callback(lambda _: self.stop_event.set())
 
-    def _listen(self) -> socket.socket:
-        node = self.node_config
+    def _bind(self) -> socket.socket:
         try:
-            return listen(node.listen_host, node.listen_port)
+            return bind(self.node_config.listen_host, self.node_config.listen_port)
         except OSError as taken:
             self.database.close()
-            raise Refused(
-                "listen",
-                f"{node.listen_host}:{node.listen_port} can't be listened on: {taken.strerror}. Stop whoever has it, "
-                f"or choose another port in {self.home.node_file}.",
-            ) from taken
+            raise self._taken(taken) from taken
+
+    def _listen(self, sock: socket.socket) -> None:
+        """Take connections from now on: two may be bound to an address, one alone listens. Raises `Refused`."""
+        try:
+            sock.listen(BACKLOG)
+        except OSError as taken:
+            raise self._taken(taken) from taken
+
+    def _taken(self, error: OSError) -> Refused:
+        node = self.node_config
+        return Refused(
+            "listen",
+            f"{node.listen_host}:{node.listen_port} can't be listened on: {error.strerror}. Stop whoever has it, "
+            f"or choose another port in {self.home.node_file}.",
+        )
 
     def _tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
