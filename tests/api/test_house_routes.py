@@ -103,6 +103,17 @@ async def test_what_may_go_wrong_is_told_before_it_does(house: House) -> None:
     assert all(risk["do"] for risk in risks)
 
 
+async def test_what_a_calendar_hid_is_a_risk_and_a_figure(house: House) -> None:
+    """While a room's last audit had something to mend it is told; the count goes on for good."""
+    house.engine.keep(Plan(NOW_S, (RoomTold(RoomId("oslo-4"), RoomNews(0, 0.0, NOW_S, 2, 5)),)))
+    (risk,) = (await house.client.get("/api/v1/risks", headers=READS)).json()["risks"]
+    assert (risk["kind"], risk["level"], risk["room"]) == ("audit", "red", "oslo-4")
+    assert "found 2 changes" in risk["text"]
+    room = (await house.client.get("/api/v1/rooms/oslo-4", headers=READS)).json()["calendar"]
+    assert (room["unreported"], room["mended"], room["last_audit"]) == (2, 5, "2027-03-03T08:30:00Z")
+    assert "meetkeeper_audit_mended_total 5.0" in (await house.client.get("/metrics", headers=READS)).text
+
+
 async def test_explain_tells_what_happened_and_why(house: House) -> None:
     """The history of a meeting names its frames, newest first."""
     told = await house.book()

@@ -9,7 +9,9 @@ from meetkeeper.calendars.caldav.client import CaldavSource
 from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.core.errors import NotFound, Refused
 from meetkeeper.ports.calendar import CookieRefused
-from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
+from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, CalendarContract, Held, text_of
+from tests.calendars.auditing import what_it_hides_is_found
+from tests.calendars.lying import LyingProxy
 from tests.calendars.venues import PASSWORD, USER, DavVenue
 
 
@@ -66,3 +68,11 @@ class DavContract(CalendarContract):
             with pytest.raises(Refused, match=f"calendars: .*/{USER}/"):
                 await Held().follow(source)
             await source.close()
+
+    async def test_what_the_server_hides_is_found_by_the_audit(self, venue: DavVenue) -> None:
+        """Changes that never reach sync-collection are mended by a whole read, with the same doors."""
+        async with LyingProxy(venue.url).running() as liar:
+            url = liar.through(venue.url)
+            source = CaldavSource(CaldavCalendar(url=url, username=USER), PASSWORD, own_email=ROOM_EMAIL)
+            await what_it_hides_is_found(source, liar, venue.put, venue.delete)
+            assert liar.hidden >= 3

@@ -55,6 +55,8 @@ class StandIn:
         self.props = CALENDAR_PROPS
         self.tricks: dict[str, Trick] = {}
         self.requests: list[Request] = []
+        self.hides = False
+        """What people do meanwhile is told to no token."""
         self.url = ""
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -77,16 +79,17 @@ class StandIn:
 
     def put(self, name: str, text: bytes) -> None:
         """Somebody saves an item."""
-        self.version += 1
+        self.version += not self.hides
         self.items[name] = text
-        self.versions[name] = self.version
+        self.versions[name] = 1 if self.hides else self.version
         self.gone.pop(name, None)
 
     def delete(self, name: str) -> None:
         """Somebody removes an item."""
-        self.version += 1
+        self.version += not self.hides
         del self.items[name], self.versions[name]
-        self.gone[name] = self.version
+        if not self.hides:
+            self.gone[name] = self.version
 
     def source(
         self,

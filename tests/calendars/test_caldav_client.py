@@ -20,6 +20,7 @@ from meetkeeper.calendars.caldav.client import CaldavSource
 from meetkeeper.calendars.caldav.server import CaldavServer, CaldavServers, Login
 from meetkeeper.core.errors import MeetkeeperError, Refused, TheirMistake, Unavailable
 from meetkeeper.testing.contracts.calendar import Held, text_of
+from tests.calendars.auditing import what_it_hides_is_found
 from tests.calendars.standin import PATH, Request, StandIn, answer, error, lost, multistatus, response, says
 
 CALENDAR = mapping.Calendar("cal.example", "/dav/room/")
@@ -409,3 +410,17 @@ def _digest_is_right(request: Request, username: str, password: str) -> bool:
     middle = [said["nc"], said["cnonce"], said["qop"]] if "qop" in said else []
     right = digest(first, said["nonce"], *middle, second)
     return (said["uri"], said["response"]) == (request.path, right)
+
+
+async def test_a_server_that_keeps_changes_to_itself_is_found_out(server: StandIn) -> None:
+    """No token ever tells of them; the audit reads everything and finds them by content."""
+    server.items.clear()
+    server.versions.clear()
+
+    async def put(name: str, text: bytes) -> None:
+        server.put(name, text)
+
+    async def delete(name: str) -> None:
+        server.delete(name)
+
+    await what_it_hides_is_found(server.source(), server, put, delete)

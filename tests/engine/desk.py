@@ -26,6 +26,7 @@ from meetkeeper.host.clock import RealClock
 from meetkeeper.itemtext.roomitem import room_item
 from meetkeeper.mail.compose import compose
 from meetkeeper.mail.templates import Templates
+from meetkeeper.ports.calendar import CalendarSource
 from meetkeeper.store.database import Database
 from meetkeeper.testing.disk import CrashDisk
 from meetkeeper.testing.fakes.bridge import FakeBridge
@@ -41,7 +42,9 @@ EIO = errno.EIO
 class Desk:
     """The parts, and what tests ask of them."""
 
-    def __init__(self, config: Config | None = None) -> None:
+    def __init__(self, config: Config | None = None, source: CalendarSource | None = None) -> None:
+        """`source` stands in for the calendar in memory."""
+        self.source = source
         self.disk = CrashDisk()
         self.bridge = FakeBridge()
         self.mailer = FakeMailer()
@@ -66,7 +69,12 @@ class Desk:
     def _neighbours(self, config: Config) -> Neighbours:
         templates = Templates()
         calendars = tuple(
-            RoomCalendar(RoomId(room.id), room.calendar.url, self.calendar.client(), room.calendar.poll_s)
+            RoomCalendar(
+                RoomId(room.id),
+                room.calendar.url,
+                self.source or self.calendar.client(),
+                room.calendar.poll_s,
+            )
             for room in config.rooms
             if isinstance(room.calendar, CaldavCalendar)
         )

@@ -47,6 +47,7 @@ class Tally(Struct, frozen=True):
     rooms: int
     series: int
     held: int
+    mended: int
 
 
 class Metrics:
@@ -78,6 +79,7 @@ def tally(state: State) -> Tally:
         rooms=len(state.rooms),
         series=len(state.series),
         held=sum(news.held for news in state.rooms_news.values()),
+        mended=sum(news.mended for news in state.rooms_news.values()),
     )
 
 
@@ -142,6 +144,12 @@ class _Page(Collector):
             "meetkeeper_brake_held", "Vanished items that brakes hold.", value=self._tally.held
         )
 
+        mended = CounterMetricFamily(
+            "meetkeeper_audit_mended", "Changes that calendars never reported and audits found."
+        )
+        mended.add_metric([], self._tally.mended)
+        yield mended
+
     def _neighbours(self) -> Iterator[Metric]:
         age = GaugeMetricFamily(
             "meetkeeper_room_pass_age_seconds", "Since the room's calendar was last read.", labels=["room"]
@@ -149,12 +157,22 @@ class _Page(Collector):
         failing = GaugeMetricFamily(
             "meetkeeper_room_failing", "1 while the room's calendar can't be read.", labels=["room"]
         )
+        refused = CounterMetricFamily(
+            "meetkeeper_room_cookies_refused", "Sync cookies that the calendar did not take.", labels=["room"]
+        )
+        audited = GaugeMetricFamily(
+            "meetkeeper_room_audit_age_seconds",
+            "Since the room's calendar was last audited.",
+            labels=["room"],
+        )
         for room in self._status.rooms:
+            refused.add_metric([room.room], room.refused)
+            if room.audited_s:
+                audited.add_metric([room.room], max(0.0, self._now_s - room.audited_s))
             if room.last_pass_s:
                 age.add_metric([room.room], max(0.0, self._now_s - room.last_pass_s))
             failing.add_metric([room.room], float(bool(room.error)))
-        yield age
-        yield failing
+        yield from (age, failing, refused, audited)
         bridges = GaugeMetricFamily("meetkeeper_bridge_up", "1 while the bridge answers.", labels=["bridge"])
         for bridge in self._status.bridges:
             bridges.add_metric([bridge.id], float(bool(bridge.ok)))

@@ -57,6 +57,7 @@ def risks(state: State, status: EngineStatus, now_s: float) -> tuple[Risk, ...]:
         *_server(status),
         *_pair(status),
         *_brakes(state),
+        *_hidden(state),
         *_calendars(state, status, now_s),
         *_bridges(status),
     ]
@@ -125,6 +126,20 @@ def _brakes(state: State) -> Iterator[Risk]:
                 room,
                 f"{news.held} items vanished at once from the calendar of {_named(state, room)}. None was cancelled.",
                 f"Look at the calendar, then: meetkeeper brake {room} --kept (or: --gone)",
+                room=room,
+            )
+
+
+def _hidden(state: State) -> Iterator[Risk]:
+    for room, news in state.rooms_news.items():
+        if news.unreported and room in state.rooms:
+            yield _now(
+                "red",
+                "audit",
+                room,
+                f"The last audit of the calendar of {_named(state, room)} found {news.unreported} changes that its "
+                "server had never reported. They are mended.",
+                f"Look at the calendar server (was it restored from a backup?); meetkeeper explain {room}",
                 room=room,
             )
 

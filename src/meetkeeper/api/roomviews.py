@@ -27,6 +27,12 @@ class CalendarView(_View, frozen=True, kw_only=True):
     problems: tuple[str, ...]
     held: int
     held_since: str | None
+    reading: int | None
+    """Items read so far by a pass under way."""
+    cookie: str
+    last_audit: str | None
+    unreported: int
+    mended: int
 
 
 class RoomView(_View, frozen=True, kw_only=True):
@@ -108,6 +114,11 @@ def room_view(
             problems=() if status is None else status.problems,
             held=held,
             held_since=_moment(news.since_s) if news is not None and held else None,
+            reading=None if status is None else status.reading,
+            cookie="" if status is None else status.cookie,
+            last_audit=_moment(0.0 if news is None else news.audited_s),
+            unreported=0 if news is None else news.unreported,
+            mended=0 if news is None else news.mended,
         ),
         now=_meeting(now, cluster),
         next=_meeting(following, cluster),

@@ -53,13 +53,15 @@ def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
     for room in config.rooms:
         source: CalendarSource
         name: str
+        shared_by: str
         match room.calendar:
             case NoCalendar():
                 continue
             case CaldavCalendar() as caldav:
                 password = "" if caldav.password is None else reveal(caldav.password)
                 place = urlsplit(caldav.url)
-                server = servers.setdefault(f"{place.scheme}://{place.netloc}", CaldavServer(caldav.url))
+                shared_by = f"{place.scheme}://{place.netloc}"
+                server = servers.setdefault(shared_by, CaldavServer(caldav.url))
                 name, source = (
                     caldav.url,
                     CaldavSource(
@@ -67,7 +69,7 @@ def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
                     ),
                 )
             case IcsCalendar() as ics:
-                own = room.email.lower()
+                own, shared_by = room.email.lower(), "folders"
                 name, source = ics.folder, IcsSource(ics, own_email=own, room_emails=emails)
             case ExchangeCalendar():
                 raise TheirMistake(
@@ -75,7 +77,7 @@ def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
                 )
             case _ as never:
                 assert_never(never)
-        found.append(RoomCalendar(RoomId(room.id), name, source, room.calendar.poll_s))
+        found.append(RoomCalendar(RoomId(room.id), name, source, room.calendar.poll_s, shared_by))
     return tuple(found)
 
 

@@ -182,6 +182,13 @@ class BrakeConfig(_Part, frozen=True, kw_only=True):
     percent: Annotated[int, Meta(ge=0, le=100)] = 20
 
 
+class SyncConfig(_Part, frozen=True, kw_only=True):
+    """How calendars are followed beyond what they report."""
+
+    audit_every_s: Seconds = 86_400
+    """Every room's calendar is read whole this often and compared by content, spread over that time; 0: never."""
+
+
 class MailConfig(_Part, frozen=True, kw_only=True):
     """How invitees are told. Without `host` nothing is mailed and the outbox says so."""
 
@@ -313,6 +320,7 @@ class Config(_Part, frozen=True, kw_only=True):
     links: LinksConfig = LinksConfig()
     time: TimeConfig = TimeConfig()
     brake: BrakeConfig = BrakeConfig()
+    sync: SyncConfig = SyncConfig()
     mail: MailConfig = MailConfig()
     access: AccessConfig = AccessConfig()
     pair: PairConfig = PairConfig()

@@ -37,6 +37,18 @@ class PageSeen(Struct, frozen=True, gc=False):
     """(href, sentence) of items that could not be read: they are neither kept nor taken as gone."""
 
 
+class Audited(Struct, frozen=True, gc=False):
+    """A room's calendar was read whole beside what it had reported, and compared by content (`core.audit`).
+
+    `found` are (href, sentence) of changes that the calendar never reported; the pages that brought them came before.
+    `cookie` is the mark of the whole read, in our envelope: a mark that has kept changes back is followed no longer.
+    """
+
+    room: RoomId
+    found: tuple[tuple[str, str], ...] = ()
+    cookie: str | None = None
+
+
 class EffectStarted(Struct, frozen=True, gc=False):
     """A mail is about to be handed over; kept before it is."""
 
@@ -97,4 +109,4 @@ class BridgeSurveyed(Struct, frozen=True, gc=False):
     complete: Literal[True] = True
 
 
-Event = ReignStarted | Ticked | PageSeen | EffectStarted | EffectReported | BridgeSurveyed | Command
+Event = ReignStarted | Ticked | PageSeen | Audited | EffectStarted | EffectReported | BridgeSurveyed | Command

@@ -22,6 +22,7 @@ from meetkeeper.core.commands import (
 )
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.events import (
+    Audited,
     BridgeSurveyed,
     EffectReported,
     EffectStarted,
@@ -57,6 +58,9 @@ def step(state: State, event: Event, now_s: float) -> Decision:
         case PageSeen():
             draft = Draft(state, now_s)
             seen.page(state, draft, event)
+        case Audited():
+            draft = Draft(state, now_s)
+            seen.audited(state, draft, event)
         case BridgeSurveyed():
             draft = Draft(state, now_s)
             seen.survey(state, draft, event)

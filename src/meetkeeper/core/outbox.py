@@ -26,7 +26,7 @@ from meetkeeper.core.keeping import (
     write_series,
 )
 from meetkeeper.core.plan import Decision
-from meetkeeper.core.state import OutboxRow, RoomNews, State, Status
+from meetkeeper.core.state import OutboxRow, State, Status
 from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step, Uid
 
@@ -307,7 +307,7 @@ def _forget_copies(state: State, draft: Draft, effect: WriteItem) -> None:
             draft.change(ItemForgotten(row.room, row.href))
             news = state.rooms_news.get(row.room)
             if row.held and news is not None:
-                draft.change(RoomTold(row.room, RoomNews(news.held - 1, news.since_s)))
+                draft.change(RoomTold(row.room, msgspec.structs.replace(news, held=news.held - 1)))
 
 
 def open_meetings(state: State, alias: Alias) -> bool:

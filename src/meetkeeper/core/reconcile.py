@@ -58,7 +58,8 @@ def release_brake(state: State, room: RoomId, how: Literal["gone", "kept"], now_
     if how == "gone":
         changes.extend(kept_row(replace(row, held=False, gone=True, settle_at_s=now_s)) for row in held)
     if state.rooms_news.get(room, RoomNews()).held:
-        changes.append(RoomTold(room, RoomNews()))
+        news = replace(state.rooms_news[room], held=0, since_s=0.0)
+        changes.append(RoomTold(room, news))
     if not changes:
         return PageFindings()
     why = f"a person decided that {len(held)} vanished items are {how}"
@@ -264,4 +265,4 @@ class _Page:
             why = "the items that the brake held were seen again"
             self.notes.append(Note("sync.released", self.page.room, why))
         since_s = before.since_s if before.held and held else (self.now_s if held else 0.0)
-        return [RoomTold(self.page.room, RoomNews(held, since_s))]
+        return [RoomTold(self.page.room, replace(before, held=held, since_s=since_s))]

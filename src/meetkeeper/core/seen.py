@@ -8,12 +8,12 @@ from typing import assert_never
 
 import msgspec
 
-from meetkeeper.core.changes import EffectMoved
+from meetkeeper.core.changes import CookieKept, EffectMoved, RoomTold
 from meetkeeper.core.commands import ReleaseBrake
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, WriteItem, key_of
 from meetkeeper.core.errors import NotFound
-from meetkeeper.core.events import BridgeSurveyed, PageSeen
+from meetkeeper.core.events import Audited, BridgeSurveyed, PageSeen
 from meetkeeper.core.findings import (
     Changed,
     Field,
@@ -48,7 +48,7 @@ from meetkeeper.core.plan import Decision
 from meetkeeper.core.reconcile import digest_page, due_uids, horizon_s, roll, settle
 from meetkeeper.core.reconcile import release_brake as released
 from meetkeeper.core.series import roll_booked
-from meetkeeper.core.state import Series, State, Status
+from meetkeeper.core.state import RoomNews, Series, State, Status
 from meetkeeper.core.vmr import Scope, marker_lineage
 from meetkeeper.core.words import RUNNING_STEPS, Meeting, Step, Uid
 
@@ -61,6 +61,8 @@ UID_BYTES_MAX = 8 * 1024 * 1024
 """Meetings of one UID that fit into a plan together with what may stand there already."""
 RESTORED_MAX = 5_000
 """VMRs brought back to a bridge by one survey, the soonest meetings' first; the next survey finds the others."""
+MENDED_NOTED_MAX = 20
+"""Items that one audit names; more are counted."""
 COPIED = (Field.TIME, Field.SUBJECT, Field.ROOMS)
 """What a person may change of a meeting booked here by changing its copy in a room's calendar."""
 
@@ -70,6 +72,20 @@ def page(state: State, draft: Draft, event: PageSeen) -> None:
     findings = digest_page(state, event, draft.now_s)
     draft.change(*findings.changes)
     draft.notes(findings.notes)
+
+
+def audited(state: State, draft: Draft, event: Audited) -> None:
+    """Remember when a room's calendar was audited and what it had not reported; the items came with its pages."""
+    news = state.rooms_news.get(event.room, RoomNews())
+    found = len(event.found)
+    told = msgspec.structs.replace(news, audited_s=draft.now_s, unreported=found, mended=news.mended + found)
+    draft.change(RoomTold(event.room, told))
+    if event.cookie is not None and event.cookie != state.cookies.get(event.room):
+        draft.change(CookieKept(event.room, event.cookie))
+    for href, sentence in event.found[:MENDED_NOTED_MAX]:
+        draft.note("sync.mended", event.room, f"{href}: {sentence}")
+    if found > MENDED_NOTED_MAX:
+        draft.note("sync.mended", event.room, f"and {found - MENDED_NOTED_MAX} more")
 
 
 def release_brake(state: State, command: ReleaseBrake, now_s: float) -> Decision:

@@ -135,10 +135,17 @@ class OutboxRow(Struct, frozen=True, gc=False):
 
 
 class RoomNews(Struct, frozen=True, gc=False, omit_defaults=True):
-    """A room's brake: how many vanished items it holds, since when."""
+    """What is known of a room's calendar beside its items: the brake, and what audits found.
+
+    `held` vanished items the brake holds, since `since_s`. `audited_s` the end of the last audit; `unreported` changes
+    it found that the calendar had kept to itself, `mended` all that audits ever found.
+    """
 
     held: int = 0
     since_s: float = 0.0
+    audited_s: float = 0.0
+    unreported: int = 0
+    mended: int = 0
 
 
 class TokenRow(Struct, frozen=True, gc=False):

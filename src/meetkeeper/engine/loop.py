@@ -48,6 +48,8 @@ HELD_S_MAX = 10.0
 """In a pair a caller is held so long for the other disk or the right to speak, then told to ask again."""
 CHECKPOINT_AGAIN_S = 60.0
 """Pause after a snapshot that could not be written."""
+LOUD = frozenset({"sync.mended", "sync.brake"})
+"""Notes that are warnings: somebody ought to look at a calendar's server."""
 LAG_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 log = structlog.get_logger("engine")
@@ -519,7 +521,8 @@ class Engine:
         for frame in self._node.kept_until(seq):
             self._dispatcher.offer(touched_effects(frame.plan))
             for note in frame.plan.notes:
-                log.info(note.code, about=note.about, why=note.why)
+                say = log.warning if note.code in LOUD else log.info
+                say(note.code, about=note.about, why=note.why)
             for subscriber in self._subscribers:
                 subscriber.put(frame)
             if any(type(change) is ConfigDeployed for change in frame.plan.changes):

@@ -30,6 +30,8 @@ class RoomCalendar(Struct, frozen=True):
     name: str
     source: CalendarSource
     poll_s: float
+    server: str = ""
+    """Rooms with the same one are audited one at a time; empty: one for all such rooms."""
 
 
 class NamedBridge(Struct, frozen=True):

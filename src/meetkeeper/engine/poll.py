@@ -1,7 +1,8 @@
 """One loop per room: ask its calendar what changed since the cookie, hand every page to the core, remember how it went.
 
 An error is never "empty": a pass that breaks yields no listing and its cookie is not kept. A refused or damaged cookie
-costs a full pass. Waiting for a busy neighbour happens here, not inside an adapter.
+costs a full pass; where many rooms are read whole at once, the next day of each comes first (`NearestFirst`), then the
+rooms whose meetings are nearest. Waiting for a busy neighbour happens here, not inside an adapter.
 """
 
 import asyncio
@@ -13,22 +14,27 @@ import msgspec
 import structlog
 
 from meetkeeper.core import cookie as cookies
-from meetkeeper.core.errors import MeetkeeperError, TheirMistake, Unavailable
-from meetkeeper.core.events import Event, PageSeen
-from meetkeeper.core.state import State
+from meetkeeper.core.errors import MeetkeeperError, Unavailable
+from meetkeeper.core.events import Event
+from meetkeeper.core.state import RoomNews, State
 from meetkeeper.core.words import RoomId
+from meetkeeper.engine.audit import Auditor
+from meetkeeper.engine.gate import Gate
 from meetkeeper.engine.neighbours import Neighbours, RoomCalendar
 from meetkeeper.engine.node import Handled
+from meetkeeper.engine.reading import event_of, guarded, read
 from meetkeeper.engine.status import RoomStatus
-from meetkeeper.ports.calendar import CookieRefused
+from meetkeeper.ports.calendar import CookieRefused, NearestFirst, Page
 
 log = structlog.get_logger("calendars")
 
 BACK_OFF_MAX_S = 300.0
-PAGES_MAX = 10_000
-"""More pages than this in one pass is a calendar that goes round in circles."""
 PASSES_AT_ONCE_MAX = 32
 PROBLEMS_SHOWN_MAX = 20
+SOON_S = 86_400
+"""What begins within this time is read first where everything has to be read."""
+GIVES_WAY_S = 60.0
+"""A full pass lets polls of other rooms go before it that come within so long."""
 
 
 class Desk(Protocol):
@@ -69,7 +75,9 @@ class Poller:
         self._statuses: dict[RoomId, RoomStatus] = {}
         self._wake: dict[RoomId, asyncio.Event] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._passes = asyncio.Semaphore(PASSES_AT_ONCE_MAX)
+        self._gate = Gate(PASSES_AT_ONCE_MAX)
+        self._turns: dict[RoomId, asyncio.Lock] = {}
+        self._auditor = Auditor(desk, desk.now_s())
 
     def start(self) -> None:
         """Begin to poll every room that has a calendar."""
@@ -91,6 +99,7 @@ class Poller:
         self.stop()
         known = {calendar.room for calendar in self._desk.neighbours.calendars}
         self._statuses = {room: status for room, status in self._statuses.items() if room in known}
+        self._auditor = Auditor(self._desk, self._desk.now_s())
         self.start()
 
     def poke(self, room: RoomId) -> None:
@@ -102,10 +111,13 @@ class Poller:
     def statuses(self) -> tuple[RoomStatus, ...]:
         """How each room's calendar stands."""
         news = self._desk.state.rooms_news
-        return tuple(
-            msgspec.structs.replace(status, held=news[room].held) if room in news else status
-            for room, status in sorted(self._statuses.items())
-        )
+        return tuple(_with_news(status, news.get(room)) for room, status in sorted(self._statuses.items()))
+
+    def turn_of(self, room: RoomId) -> asyncio.Lock:
+        """Held while the room's calendar is read: one read of a room at a time."""
+        return self._turns.setdefault(room, asyncio.Lock())
+
+    # --- one room's loop ---------------------------------------------------------------------------------------------
 
     async def _follow(self, calendar: RoomCalendar) -> None:
         failures = 0
@@ -113,8 +125,9 @@ class Poller:
         while True:
             pause_s = calendar.poll_s
             try:
-                async with self._passes:
+                async with self.turn_of(calendar.room):
                     await self._pass(calendar)
+                    await self._audit(calendar)
                 failures = 0
             except MeetkeeperError as trouble:
                 failures += 1
@@ -133,48 +146,87 @@ class Poller:
         before = self._statuses[room]
         if before.error != trouble.message:
             log.warning("calendar.trouble", room=room, code=trouble.code, text=trouble.message)
-        self._statuses[room] = msgspec.structs.replace(before, error=trouble.message)
+        self._statuses[room] = msgspec.structs.replace(before, error=trouble.message, reading=None)
+
+    async def _audit(self, calendar: RoomCalendar) -> None:
+        now_s = self._desk.now_s()
+        if self._auditor.is_due(calendar, now_s):
+            async with self._gate.turn(now_s + 2 * GIVES_WAY_S):
+                await self._auditor.audit(calendar, lambda page: self._progress(calendar.room, page), now_s)
+            self._set(calendar.room, reading=None)
 
     async def _pass(self, calendar: RoomCalendar) -> None:
         """One pass: from the kept cookie, or complete when there is none that the source takes."""
-        envelope = self._desk.state.cookies.get(calendar.room, "")
-        mark = cookies.unseal(calendar.room, calendar.name, envelope)
+        state, room = self._desk.state, calendar.room
+        envelope = state.cookies.get(room, "")
+        mark = cookies.unseal(room, calendar.name, envelope, state.epoch)
         if mark is None and envelope:
-            log.warning(
-                "cookie.damaged", room=calendar.room, text="the kept cookie is not ours or damaged: full pass"
-            )
-        try:
-            await self._read(calendar, mark or "")
-        except CookieRefused:
-            log.info(
-                "cookie.refused", room=calendar.room, text="the calendar does not know our cookie: full pass"
-            )
+            log.warning("cookie.damaged", room=room, text="the kept cookie is not ours or damaged: full pass")
+        if mark is not None and mark.text:
+            older = mark.epoch and mark.epoch != state.epoch
+            said = f"kept in reign {mark.epoch}, now is reign {state.epoch}" if older else ""
+            self._set(room, cookie=said)
+            try:
+                async with self._gate.turn(self._desk.now_s()):
+                    await self._read(calendar, mark.text)
+                return
+            except CookieRefused:
+                log.info("cookie.refused", room=room, text="the calendar does not know our cookie: full pass")
+                self._set(room, refused=self._statuses[room].refused + 1)
+        await self._read_whole(calendar)
+
+    async def _read_whole(self, calendar: RoomCalendar) -> None:
+        """The next day first, so that nearest meetings of all rooms wait for nobody's archive; then everything."""
+        now_s, room = self._desk.now_s(), calendar.room
+        self._auditor.forget(room)
+        if isinstance(calendar.source, NearestFirst):
+            async with self._gate.turn(now_s - SOON_S):
+                await self._read_soon(calendar, calendar.source, int(now_s))
+        nearest = self._desk.state.agenda(room, int(now_s), int(now_s) + SOON_S)
+        ahead_s = max(0.0, nearest[0].start_s - now_s) if nearest else SOON_S
+        async with self._gate.turn(now_s + GIVES_WAY_S * (1.0 + ahead_s / SOON_S)):
             await self._read(calendar, "")
 
-    async def _read(self, calendar: RoomCalendar, mark: str) -> None:
-        room, pages, changed = calendar.room, 0, False
-        problems: list[str] = []
-        async for page in calendar.source.changes(mark):
-            pages += 1
-            if pages > PAGES_MAX:
-                raise TheirMistake(
-                    "endless", f"The calendar of {room} sends pages without end. Look at its server."
-                )
-            sealed = None if page.cookie is None else cookies.seal(room, calendar.name, page.cookie)
-            event = PageSeen(room, page.items, page.gone, sealed, page.listing, page.problems)
-            handled = self._desk.handle(event)
-            changed = changed or bool(page.items or page.gone)
-            problems.extend(f"{href}: {text}" for href, text in page.problems)
+    async def _read_soon(self, calendar: RoomCalendar, source: NearestFirst, now_s: int) -> None:
+        async for page in guarded(calendar.room, source.soon(now_s, now_s + SOON_S)):
+            # Neither mark nor listing: what a span leaves out is not gone.
+            seen = Page(items=page.items, problems=page.problems)
+            handled = self._desk.handle(event_of(self._desk.state, calendar, seen, None))
             await self._desk.until_kept(handled.seq)
+
+    async def _read(self, calendar: RoomCalendar, mark: str) -> None:
+        room = calendar.room
+
+        def look(page: Page) -> None:
+            self._auditor.reported(room, page)
+            self._progress(room, page)
+
+        done = await read(self._desk, calendar, mark, look)
         now_s = self._desk.now_s()
         before = self._statuses[room]
         if before.error:
             log.info("calendar.well-again", room=room)
-        self._statuses[room] = RoomStatus(
-            room=room,
-            source=calendar.name,
+        self._set(
+            room,
             last_pass_s=now_s,
-            last_change_s=now_s if changed else before.last_change_s,
-            problems=tuple(problems[:PROBLEMS_SHOWN_MAX]) if problems or not mark else before.problems,
+            last_change_s=now_s if done.changed else before.last_change_s,
+            problems=done.problems[:PROBLEMS_SHOWN_MAX] if done.problems or not mark else before.problems,
             full_passes=before.full_passes + (0 if mark else 1),
+            passes=before.passes + 1,
+            error="",
+            reading=None,
         )
+
+    def _progress(self, room: RoomId, page: Page) -> None:
+        self._set(room, reading=(self._statuses[room].reading or 0) + len(page.items))
+
+    def _set(self, room: RoomId, **fields: object) -> None:
+        self._statuses[room] = msgspec.structs.replace(self._statuses[room], **fields)
+
+
+def _with_news(status: RoomStatus, news: RoomNews | None) -> RoomStatus:
+    if news is None:
+        return status
+    return msgspec.structs.replace(
+        status, held=news.held, audited_s=news.audited_s, unreported=news.unreported, mended=news.mended
+    )

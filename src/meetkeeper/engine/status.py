@@ -8,7 +8,12 @@ from meetkeeper.core.words import RoomId
 
 
 class RoomStatus(Struct, frozen=True):
-    """One room's calendar. `last_pass_s` is the end of the last pass that ended well, 0 for never."""
+    """One room's calendar. `last_pass_s` is the end of the last pass that ended well, 0 for never.
+
+    `passes`, `full_passes` and `refused` cookies are counted since this reign began here. `reading` are the items read
+    so far by a pass under way, None between passes. `cookie` is empty unless there is something to say about it.
+    `audited_s`, `unreported` and `mended` as in `core.state.RoomNews`.
+    """
 
     room: RoomId
     source: str
@@ -18,6 +23,13 @@ class RoomStatus(Struct, frozen=True):
     held: int = 0
     problems: tuple[str, ...] = ()
     full_passes: int = 0
+    passes: int = 0
+    refused: int = 0
+    reading: int | None = None
+    cookie: str = ""
+    audited_s: float = 0.0
+    unreported: int = 0
+    mended: int = 0
 
 
 class BridgeStatus(Struct, frozen=True):

@@ -194,14 +194,15 @@ class Measurer:
 
     def _cookies(self) -> tuple[tuple[str, ...], int]:
         """Rooms whose cookie can't be used, and how many cookies there are."""
-        kept = self._pair.database.state.cookies
+        state = self._pair.database.state
+        kept = state.cookies
         if self._neighbours is None:
             return (), len(kept)
         named = {one.room: one.name for one in self._neighbours.calendars}
         damaged = [
             room
             for room, envelope in kept.items()
-            if envelope and room in named and cookies.unseal(room, named[room], envelope) is None
+            if envelope and room in named and cookies.unseal(room, named[room], envelope, state.epoch) is None
         ]
         return tuple(damaged), len(kept)
 

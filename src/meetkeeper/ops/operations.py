@@ -13,6 +13,7 @@ from typing import Literal
 import structlog
 from msgspec import Struct
 
+from meetkeeper.core import audit
 from meetkeeper.core.configuration import Config, PairConfig, Secret
 from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.engine.neighbours import Neighbours
@@ -216,6 +217,10 @@ class Operations:
             behind = pair.database.kept.seq - view.peer_position.seq
             if behind > NEAR_FRAMES:
                 found["lagging"] = f"{view.peer} is {behind} frames behind."
+        if view.role is Role.ACTIVE:
+            hidden = audit.alarm(pair.database.state.rooms_news)
+            if hidden:
+                found["audit"] = hidden
         if pair.failure is not None:
             found["failed"] = f"{view.me} can't go on: {pair.failure.message}"
         return found

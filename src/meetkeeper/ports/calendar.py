@@ -6,10 +6,11 @@ protocol allows). An error is never "empty": a pass that did not end cleanly yie
 """
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from meetkeeper.core.roomsettings import Finding
 from meetkeeper.core.words import CalendarItem
 
 
@@ -20,9 +21,12 @@ class CookieRefused(Exception):
 class Page(Struct, frozen=True):
     """Part of an answer: items new or changed, names gone, the mark after it.
 
-    `cookie` is None while the mark must not move yet (an unfinished full pass). `listing` is set on the last page of a
-    complete pass alone and names every item the calendar holds. `problems` are (href, sentence) of unreadable items:
-    they belong to `listing`, so that they are not taken as gone.
+    `cookie` is None while the mark must not move yet. In a complete pass only the last page has one: a pass taken up in
+    its middle could never say what is gone. Otherwise every page may have its own, where the protocol makes it safe to
+    go on from there (EWS: each answer of SyncFolderItems has a SyncState); it is kept with its page, as one atom.
+    A name that is gone and a new one with the same UID belong into one page: that is one change.
+    `listing` is set on the last page of a complete pass alone and names every item the calendar holds. `problems` are
+    (href, sentence) of unreadable items: they belong to `listing`, so that they are not taken as gone.
     """
 
     items: tuple[CalendarItem, ...] = ()
@@ -53,4 +57,26 @@ class CalendarSource(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+        ...
+
+
+@runtime_checkable
+class NearestFirst(Protocol):
+    """A source that can give a span of time by itself: before a complete pass the next hours are asked for."""
+
+    def soon(self, from_s: int, until_s: int) -> AsyncIterator[Page]:
+        """Pages of items with a meeting in the span, as far as the server finds them; no cookie, listing or gone.
+
+        A series is given whole. Pages may show too much or too little: the complete pass follows. Nothing at all where
+        the server can't be asked so.
+        """
+        ...
+
+
+@runtime_checkable
+class Doctor(Protocol):
+    """A source that can look at the room's own settings and at its way there (`meetkeeper room doctor`)."""
+
+    async def doctor(self) -> tuple[Finding, ...]:
+        """What is wrong or worth knowing: login, rights, folder, latency, settings. Raises as `changes` does."""
         ...

@@ -37,7 +37,7 @@ from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.doors import OneDoorEach, SameDoor
 from meetkeeper.testing.world.happenings import Violation
 from meetkeeper.testing.world.letters import Adopted, MailOnce, ToldFinal
-from meetkeeper.testing.world.listings import BrakeHolds, CookieBehind, SweepNeedsListing
+from meetkeeper.testing.world.listings import BrakeHolds, CookieBehind, NoFalseAlarm, SweepNeedsListing
 from meetkeeper.testing.world.readback import StateIsJournal
 
 _decode_meeting = msgspec.json.Decoder(Meeting).decode
@@ -56,8 +56,11 @@ class NothingLost:
     def on_decided(self, happening: seen.Decided) -> None:
         """Remember the chain, and which frame holds what was asked for."""
         self._hashes[happening.position.seq] = happening.position.hash
-        if isinstance(happening.event, Command):
-            self._asked[id(happening.event)] = happening.event, happening.position.seq
+        event = happening.event
+        if isinstance(event, Command):
+            # Somebody may ask the same thing again; which answer then rests on which frame only the server knows.
+            again = id(event) in self._asked
+            self._asked[id(event)] = event, 0 if again else happening.position.seq
 
     def on_kept(self, happening: seen.Kept) -> None:
         """From here on it must be found."""
@@ -65,7 +68,7 @@ class NothingLost:
 
     def on_answered(self, happening: seen.Answered) -> None:
         """An acknowledged change must be found too."""
-        _, decided_seq = self._asked.pop(id(happening.command), (None, 0))
+        _, decided_seq = self._asked.get(id(happening.command), (None, 0))
         seq = max(happening.seq, decided_seq)
         if seq > self._kept_seq:
             raise Violation(f"{happening.command} was answered at seq {seq}, kept is {self._kept_seq}")
@@ -451,7 +454,8 @@ _ON: dict[str, type] = {
 class Checkers:
     """All of them; each sees what it has a word for."""
 
-    def __init__(self, unknown_fate: str) -> None:
+    def __init__(self, unknown_fate: str, *, honest: bool = False) -> None:
+        """`honest`: no calendar of this world hides a change, so that no audit may find any."""
         judges: tuple[Judge, ...] = (
             NothingLost(),
             KeptThenSpoken(),
@@ -469,6 +473,7 @@ class Checkers:
             CookieBehind(),
             SweepNeedsListing(),
             BrakeHolds(),
+            *((NoFalseAlarm(),) if honest else ()),
         )
         self._by_kind: dict[type, list[Callable[[Any], None]]] = {}
         for judge in judges:

@@ -14,7 +14,7 @@ from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.words import CalendarItem, Meeting, Person, RoomId, Uid
 from meetkeeper.itemtext.writing import Conference, Venue, item_of, to_calendar
-from meetkeeper.ports.calendar import CalendarSource, CookieRefused
+from meetkeeper.ports.calendar import CalendarSource, CookieRefused, Doctor, NearestFirst
 
 CROWD = 30
 """Items in a calendar that needs more than one page."""
@@ -132,8 +132,21 @@ def written(meeting: Meeting) -> bytes:
     )
 
 
+async def _is_ill(source: Doctor) -> bool:
+    """The doctor can't get there, or finds what does not work."""
+    try:
+        return any(one.level == "red" for one in await source.doctor())
+    except MeetkeeperError:
+        return True
+
+
 class CalendarContract:
-    """The suite. A subclass gives the fixture `venue`: a fresh, empty calendar for each test."""
+    """The suite. A subclass gives the fixture `venue`: a fresh, empty calendar for each test.
+
+    `cookie_each_page`: a pass from a cookie has a cookie with every page. A complete pass never has: see `ports`.
+    """
+
+    cookie_each_page = False
 
     async def test_an_empty_cookie_is_a_complete_pass(self, venue: CalendarVenue) -> None:
         """Without a cookie everything is given, the listing names it all, and a cookie comes with it."""
@@ -275,7 +288,7 @@ class CalendarContract:
         for number in range(CROWD):
             await venue.put(f"m{number}.ics", text_of(f"m{number}"))
         async for page in venue.source.changes(held.cookie):
-            assert page.cookie is None
+            assert page.cookie is None or self.cookie_each_page
             break
         assert len((await held.follow(venue.source)).items) == CROWD
         pages = [page async for page in venue.source.changes("")]
@@ -284,6 +297,74 @@ class CalendarContract:
         assert len({item.uid for page in pages for item in page.items}) == CROWD
         assert pages[-1].listing is not None
         assert len(pages[-1].listing) == CROWD
+
+    async def test_whoever_goes_on_from_a_page_misses_nothing(self, venue: CalendarVenue) -> None:
+        """Broken off after any page, a pass is taken up from the newest cookie there was, on either server."""
+        for number in range(4):
+            await venue.put(f"old{number}.ics", text_of(f"old{number}"))
+        begin = await Held().follow(venue.source)
+        for number in range(CROWD):
+            await venue.put(f"m{number}.ics", text_of(f"m{number}"))
+        for number in range(3):
+            await venue.delete(f"old{number}.ics")
+        pages = [page async for page in venue.source.changes(begin.cookie)]
+        assert self.cookie_each_page <= all(page.cookie is not None for page in pages)
+        for stop in range(1, len(pages) + 1):
+            held = Held()
+            held.items, held.cookie = dict(begin.items), begin.cookie
+            count = 0
+            async for page in venue.source.changes(begin.cookie):
+                held.items.update({item.href: item for item in page.items})
+                for name in page.gone:
+                    held.items.pop(name, None)
+                held.cookie = page.cookie or held.cookie
+                count += 1
+                if count == stop:
+                    break
+            await held.follow(venue.standby)
+            assert held.uids == {"old3"} | {f"m{number}" for number in range(CROWD)}, stop
+
+    async def test_a_complete_pass_spoils_no_cookie(self, venue: CalendarVenue) -> None:
+        """An audit reads everything beside a cookie: what changes meanwhile is told to that cookie all the same."""
+        await venue.put("a.ics", text_of("a"))
+        await venue.put("b.ics", text_of("b"))
+        held = await Held().follow(venue.source)
+        whole = await Held().follow(venue.source, "")
+        assert whole.prints == held.prints
+        await venue.put("a.ics", text_of("a", "Other"))
+        await venue.delete("b.ics")
+        assert (await held.follow(venue.source)).uids == {"a"}
+        assert held.prints != whole.prints
+        assert held.reported | held.gone >= {*held.items}
+
+    async def test_the_next_hours_are_given_by_themselves(self, venue: CalendarVenue) -> None:
+        """A source that can give a span gives what begins in it, series whole, and no mark; others are passed over."""
+        if not isinstance(venue.source, NearestFirst):
+            return
+        await venue.put("near.ics", text_of("near"))
+        daily = text_of("daily", "Daily", "RRULE:FREQ=DAILY;COUNT=60").replace(b"20261201T", b"20261120T")
+        await venue.put("daily.ics", daily)
+        pages = [page async for page in venue.source.soon(1_796_083_200, 1_796_169_600)]
+        assert {item.uid for page in pages for item in page.items} <= {"near", "daily"}
+        assert all((page.cookie, page.listing, page.gone) == (None, None, ()) for page in pages)
+        held = await Held().follow(venue.source)
+        given = {item.href: item.fingerprint for page in pages for item in page.items}
+        assert given == {name: held.items[name].fingerprint for name in given}
+        with pytest.raises(MeetkeeperError):
+            async for _ in venue.away.soon(1_796_083_200, 1_796_169_600):  # type: ignore[attr-defined]
+                pass
+
+    async def test_what_a_doctor_says_can_be_read(self, venue: CalendarVenue) -> None:
+        """A source that examines itself says sentences, and by a way that leads nowhere it says so or raises."""
+        if not isinstance(venue.source, Doctor):
+            return
+        await venue.put("a.ics", text_of("a"))
+        for finding in await venue.source.doctor():
+            assert finding.text.endswith("."), finding
+            assert not finding.symptom or finding.symptom.endswith("."), finding
+            assert finding.level not in ("amber", "red") or finding.mend, finding
+        assert isinstance(venue.away, Doctor)
+        assert await _is_ill(venue.away)
 
     async def test_heavy_items_do_not_share_a_page(self, venue: CalendarVenue) -> None:
         """Items of hundreds of kilobytes come in pages of their own: a page is kept as one decision."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.recurrence import expand
 from meetkeeper.core.words import CalendarItem
 from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
@@ -35,7 +36,8 @@ class FakeCalendar:
     `trouble` every verb raises this; `hangs` no verb ever answers; `slow_s` seconds before an answer; `cut_after` so
     many pages arrive, then the connection breaks; `refuse_cookies` none is known any more; `silent_full` an unknown
     cookie is answered with everything, as if it were news, and nobody is told; `repeats` every page comes twice;
-    `objects` a reason to refuse what is written; `unsaid` writing is done and no answer comes.
+    `objects` a reason to refuse what is written; `unsaid` writing is done and no answer comes; `hides` what people do
+    meanwhile is shown by a complete pass alone: no cookie ever tells of it, as after a server's own restore.
     """
 
     def __init__(self, *, own_email: str = "", room_emails: frozenset[str] = frozenset()) -> None:
@@ -48,6 +50,7 @@ class FakeCalendar:
         self.repeats = False
         self.objects = ""
         self.unsaid = False
+        self.hides = False
         self.page_items = PAGE_ITEMS
         self.passes = 0
         self._read = partial(read_item, own_email=own_email, room_emails=room_emails)
@@ -83,7 +86,7 @@ class FakeCalendar:
 
     def delete(self, name: str) -> None:
         """Somebody removes what stands under this name, if anything does."""
-        if self._shown.pop(name, None) is not None:
+        if self._shown.pop(name, None) is not None and not self.hides:
             self._version += 1
             self._gone[name] = self._version
 
@@ -121,6 +124,18 @@ class FakeCalendar:
                 raise Unavailable("calendar.away", "The calendar's connection broke; it is asked again.")
             yield page
 
+    def soon_now(self, from_s: int, until_s: int) -> Iterator[Page]:
+        """`NearestFirst.soon`: items with a meeting in the span, by start; floating times are read in UTC."""
+        self._reach()
+        starts = {
+            item.href: found[0].start_s
+            for item in self.items.values()
+            if (found := expand(item, "UTC", from_s, until_s).occurrences)
+        }
+        names = sorted(starts, key=lambda name: (starts[name], name))
+        for some in portions(((name, self._shown[name].size) for name in names), self.page_items):
+            yield Page(items=tuple(self.items[name] for name in some))
+
     def write_now(self, uid: str, calendar_text: bytes) -> None:
         """`CalendarSource.write`."""
         self._reach()
@@ -145,9 +160,11 @@ class FakeCalendar:
     # --- inside ----------------------------------------------------------------------------------------------------
 
     def _change(self, name: str, item: CalendarItem | None, problem: str, size: int = 0) -> None:
-        self._version += 1
-        self._gone.pop(name, None)
-        self._shown[name] = _Shown(self._version, item, problem, size)
+        if not self.hides:
+            self._version += 1
+            self._gone.pop(name, None)
+        version = 0 if self.hides else self._version
+        self._shown[name] = _Shown(version, item, problem, size)
 
     def _since(self, cookie: str) -> tuple[int, bool]:
         """The version a cookie stands for, and whether the pass is a complete one."""
@@ -199,6 +216,13 @@ class FakeSource:
         """`CalendarSource.changes`."""
         await self._delay()
         for page in self._calendar.pages_now(cookie):
+            yield page
+            await self._delay()
+
+    async def soon(self, from_s: int, until_s: int) -> AsyncIterator[Page]:
+        """`NearestFirst.soon`."""
+        await self._delay()
+        for page in self._calendar.soon_now(from_s, until_s):
             yield page
             await self._delay()
 

@@ -28,6 +28,7 @@ class RoomSource:
         self.weather = weather
         self._config = config
         self._dice = dice
+        self._hiding = Random(f"{room}/{weather.hides}/{config.cluster.time_zone}/{self.poll_s}")
 
     def away(self, is_away: bool) -> None:  # noqa: FBT001 - a switch
         """Nobody reaches it, or everybody again."""
@@ -48,6 +49,7 @@ class RoomSource:
         fake.refuse_cookies = dice.random() < weather.cookie_refused
         fake.silent_full = dice.random() < weather.silent_full
         fake.repeats = dice.random() < weather.page_cut
+        fake.hides = self._hiding.random() < weather.hides
         fake.cut_after = dice.randrange(4) if dice.random() < weather.page_cut else None
         return fake.pages_now(mark)
 
@@ -71,3 +73,4 @@ class RoomSource:
         """Nothing goes wrong any more."""
         self.weather = CALM
         self.fake.trouble = None
+        self.fake.hides = False

@@ -2,7 +2,7 @@
 
 from meetkeeper.core.changes import CookieKept, ItemForgotten, ItemKept
 from meetkeeper.core.commands import ReleaseBrake
-from meetkeeper.core.events import EffectReported, PageSeen
+from meetkeeper.core.events import Audited, EffectReported, PageSeen
 from meetkeeper.core.words import OPEN_STEPS, RoomId, Uid
 from meetkeeper.testing.world import happenings as seen
 from meetkeeper.testing.world.happenings import Violation
@@ -60,6 +60,15 @@ class SweepNeedsListing:
     def _waits(self, event: PageSeen, change: ItemForgotten | ItemKept) -> bool:
         """Held with others: an earlier page had named it."""
         return isinstance(change, ItemKept) and change.held and bool(event.gone or event.listing is not None)
+
+
+class NoFalseAlarm:
+    """Where every calendar tells every change, audits find nothing to mend, whatever the weather."""
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Look at what an audit found."""
+        if isinstance(happening.event, Audited) and happening.event.found:
+            raise Violation(f"an honest calendar is blamed: {happening.event}")
 
 
 class BrakeHolds:

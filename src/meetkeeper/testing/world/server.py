@@ -32,11 +32,13 @@ from meetkeeper.engine import dispatch
 from meetkeeper.engine.node import Handled, Node, touched_effects
 from meetkeeper.engine.partner import Alone, Partner
 from meetkeeper.engine.poll import BACK_OFF_MAX_S
+from meetkeeper.engine.reading import event_of
 from meetkeeper.ports.bridge import WantedVmr
 from meetkeeper.ports.calendar import CookieRefused
 from meetkeeper.ports.mailer import FateUnknown
 from meetkeeper.store.database import Database
 from meetkeeper.testing.world import happenings as seen
+from meetkeeper.testing.world.audits import Audits
 from meetkeeper.testing.world.calendars import RoomSource
 from meetkeeper.testing.world.fibers import Answer, Fiber, Pause, Turn, UntilKept, UntilMaySpeak
 from meetkeeper.testing.world.outside import Outside, TimedOut, once
@@ -88,6 +90,7 @@ class Server:
         self._drained: Callable[[], None] | None = None
         self._patient = True
         self._stopped: Callable[[], None] | None = None
+        self._audits = Audits(self, outside.clock.now_s())
 
     @property
     def state(self) -> State:
@@ -554,6 +557,7 @@ class Server:
             try:
                 yield from self._pass(source)
                 failures = 0
+                yield from self._audits.when_due(source, self._now_s())
             except MeetkeeperError as trouble:
                 failures += 1
                 backed_off_s = source.poll_s * 2.0 ** min(failures - 1, 10)
@@ -564,23 +568,25 @@ class Server:
 
     def _pass(self, source: RoomSource) -> Fiber[None]:
         envelope = self.state.cookies.get(source.room, "")
-        mark = cookies.unseal(source.room, source.name, envelope)
-        try:
-            yield from self._read(source, mark or "")
-        except CookieRefused:
-            yield from self._read(source, "")
+        mark = cookies.unseal(source.room, source.name, envelope, self.state.epoch)
+        if mark is not None and mark.text:
+            with suppress(CookieRefused):
+                yield from self._read(source, mark.text)
+                return
+        self._audits.forget(source.room)
+        yield from self._read(source, "")
 
     def _read(self, source: RoomSource, mark: str) -> Fiber[None]:
         for event in self.pages_of(source, mark):
             yield Pause(source.one_way_s())
+            self._audits.reported(event)
             handled = self.handle(event)
             yield UntilKept(handled.seq)
 
     def pages_of(self, source: RoomSource, mark: str = "") -> Iterator[PageSeen]:
         """What a calendar says since a mark, as events."""
         for page in source.changes(mark):
-            sealed = None if page.cookie is None else cookies.seal(source.room, source.name, page.cookie)
-            yield PageSeen(source.room, page.items, page.gone, sealed, page.listing, page.problems)
+            yield event_of(self.state, source, page, page.cookie)
 
     def _follow_bridge(self, bridge_id: str) -> Fiber[None]:
         bridge = self._outside.bridge(bridge_id)

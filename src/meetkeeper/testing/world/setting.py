@@ -16,6 +16,7 @@ from meetkeeper.core.configuration import (
     NoCalendar,
     RoomConfig,
     Secret,
+    SyncConfig,
     TimeConfig,
     VmrConfig,
 )
@@ -23,6 +24,10 @@ from meetkeeper.core.configuration import (
 DATES = (1_804_066_200, 1_806_194_700, 1_824_940_000, 1_804_980_000, 1_835_391_600)
 """A Wednesday in March 2027, the eves of time changes in Europe and America, and a leap day."""
 ZONES = ("UTC", "Europe/Oslo", "America/New_York", "Asia/Kolkata")
+
+
+AUDIT_PACES = 120
+"""A room is audited this often, in paces: several times in the life of a world."""
 
 
 class Setting(Struct, frozen=True):
@@ -85,6 +90,7 @@ def draw_config(dice: Random, pace: float) -> Config:
             horizon_days=dice.choice((1, 2, 7)),
             keep_days=1,
         ),
+        sync=SyncConfig(audit_every_s=int(AUDIT_PACES * pace)),
         brake=BrakeConfig(items_min=dice.choice((0, 2, 5)), percent=dice.choice((0, 20, 50))),
         mail=MailConfig(
             host="mail.example" if dice.random() < 0.9 else "",

@@ -47,6 +47,7 @@ class Weather(Struct, frozen=True, kw_only=True):
     silent_full: float = 0.0
     page_cut: float = 0.0
     problem: float = 0.0
+    hides: float = 0.0
     emptied_rate: float = 0.0
     page_size: int = 50
     write_fails: float = 0.0
@@ -101,6 +102,7 @@ def draw(dice: Random) -> Weather:
             drawn[name] = extreme
         elif strength < EXTREME + MILD:
             drawn[name] = mild
+    drawn["hides"] = Random(f"{sorted(drawn)}/hides").choice((0.0, 0.0, 0.05, 0.3))
     drawn["flush_s"] = dice.choice((0.0005, 0.002, 0.002, 0.02, 0.5, 3.0))
     drawn["clock_jump_s"] = dice.choice((2.0, 30.0, 600.0))
     drawn["bridge_slow_s"] = dice.choice((0.01, 0.05, 0.5, 5.0))
