@@ -15,7 +15,7 @@ import httpx2
 import msgspec
 
 from meetkeeper.api.app import Front, More, build
-from meetkeeper.api.gate import ConfigRevision, Door, Gate, MailPreview, no_door
+from meetkeeper.api.gate import ConfigRevision, Door, Gate, MailPreview, always, no_door
 from meetkeeper.api.sessions import hash_password
 from meetkeeper.core import keeper
 from meetkeeper.core.changes import ConfigDeployed, CookieKept, Founded, raw
@@ -353,6 +353,7 @@ async def open_house(
     more: More | None = None,
     door: Callable[[Alias], Any] = no_door,
     active_url: Callable[[], str | None] = lambda: None,
+    acts: Callable[[], bool] = always,
     served: bool = False,
 ) -> AsyncIterator[House]:
     """A house with its door open and two tokens issued; `served` when a real HTTP server will bring it to life."""
@@ -368,6 +369,7 @@ async def open_house(
         door=door,
         preview=preview,
         active_url=active_url,
+        acts=acts,
         local_digests={digest(LOCAL_TOKEN)},
     )
     front = build(gate) if more is None else build(gate, more)

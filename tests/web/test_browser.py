@@ -11,7 +11,7 @@ import pytest
 
 from meetkeeper.api.serve import bind, serve
 from meetkeeper.web.routes import routes
-from tests.api.house import NOW_S, PASSWORD, House, open_house
+from tests.api.house import NOW_S, PASSWORD, House, open_house, pair_status
 from tests.conftest import RequireReal
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
@@ -41,21 +41,34 @@ def playwright(require_real: RequireReal) -> Any:
 
 
 @asynccontextmanager
-async def opened(playwright: Any) -> AsyncIterator[tuple[House, Browser, str]]:
-    """A house on a port, and a browser."""
-    async with open_house(more=routes, served=True) as house:
-        sock = bind("127.0.0.1", 0)
+async def served(port: int = 0, **house_of: Any) -> AsyncIterator[tuple[House, str]]:
+    """A house on a port, and its address."""
+    async with open_house(more=routes, served=True, **house_of) as house:
+        sock = bind("127.0.0.1", port)
         up = asyncio.Event()
         serving = asyncio.create_task(serve(house.front, sock, ready=up.set))
         await up.wait()
         try:
-            async with playwright() as driver:
-                browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-                yield house, browser, f"http://127.0.0.1:{sock.getsockname()[1]}"
-                await browser.close()
+            yield house, f"http://127.0.0.1:{sock.getsockname()[1]}"
         finally:
             house.gate.stop.set()
             await serving
+
+
+@asynccontextmanager
+async def browsing(playwright: Any) -> AsyncIterator[Browser]:
+    """A browser."""
+    async with playwright() as driver:
+        browser = await driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@asynccontextmanager
+async def opened(playwright: Any) -> AsyncIterator[tuple[House, Browser, str]]:
+    """A house on a port, and a browser."""
+    async with served() as (house, address), browsing(playwright) as browser:
+        yield house, browser, address
 
 
 class Complaints(list[str]):
@@ -114,6 +127,20 @@ async def test_the_board_is_live_and_says_when_it_is_not(playwright: Any) -> Non
         house.gate.stop.set()
         await page.wait_for_selector("#broken:not([hidden])", timeout=20_000)
         assert "no connection" in await page.inner_text("#link")
+
+
+async def test_an_open_board_follows_the_role(playwright: Any) -> None:
+    """A server is started again and is passive from then on: the page goes to where the active one is, by itself."""
+    async with browsing(playwright) as browser, served() as (_, elsewhere):
+        page, _ = await fresh_page(browser)
+        async with served() as (_, address):
+            await log_in(page, address)
+            await page.wait_for_selector("#link >> text=connected", timeout=20_000)
+        port = int(address.rpartition(":")[2])
+        async with served(port, acts=lambda: False, active_url=lambda: elsewhere) as (house, _):
+            house.engine.role = "passive"
+            house.engine.pair = pair_status(role="passive", peer_role="active", peer_url=elsewhere)
+            await page.wait_for_url(f"{elsewhere}/**", timeout=30_000)
 
 
 async def test_every_page_passes_for_everybody(playwright: Any) -> None:

@@ -31,6 +31,8 @@ class PairPanel(Struct, frozen=True, kw_only=True):
     facts: tuple[tuple[str, str, str], ...]
     """Name, value, tone (may be empty)."""
     reasons: tuple[str, ...]
+    other: str
+    """Where people reach the other server; empty: not known."""
 
 
 def pair_panel(status: EngineStatus) -> PairPanel | None:
@@ -63,6 +65,7 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
             *window,
         ),
         reasons=pair.reasons if pair.ready != "ready" else (),
+        other=pair.peer_url,
     )
 
 

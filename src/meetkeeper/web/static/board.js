@@ -1,9 +1,12 @@
-/* The board's own clockwork: says when the stream of news is broken, and brings the timeline's now line into view. */
+/* The board's own clockwork: says when the stream of news is broken, follows a role that has moved to the other
+   server, and brings the timeline's now line into view. */
 (() => {
   "use strict";
   const broken = document.getElementById("broken");
   const LOST_AFTER_MS = 4000;
+  const FOLLOW_EVERY_MS = 1000;
   let lost = 0;
+  let following = 0;
 
   function link(state, text, tone) {
     const place = document.getElementById("link");
@@ -17,11 +20,20 @@
 
   function away() {
     link("away", "no connection", "bad");
-    if (!lost) lost = setTimeout(() => (broken.hidden = false), LOST_AFTER_MS);
+    if (lost) return;
+    lost = setTimeout(() => (broken.hidden = false), LOST_AFTER_MS);
+    following = setInterval(follow, FOLLOW_EVERY_MS);
+  }
+
+  /* A script may not be led to another address, a page may: it is loaded anew as soon as this server follows another. */
+  async function follow() {
+    const answer = await fetch("/health/passive", { cache: "no-store" }).catch(() => null);
+    if (answer && answer.ok) location.reload();
   }
 
   function back() {
     clearTimeout(lost);
+    clearInterval(following);
     lost = 0;
     broken.hidden = true;
     link("live", "connected", "good");
