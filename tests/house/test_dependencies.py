@@ -25,12 +25,20 @@ OWNERS: dict[str, set[str]] = {
     "aiosmtplib": {"mail"},
     "argon2": {"api"},
     "click": {"cli", "app"},
-    "cryptography": {"app", "api", "agent", "ops", "replication"},
+    "cryptography": {
+        "app",
+        "api",
+        "agent",
+        "ops",
+        "replication",
+        "calendars",
+    },  # calendars: the app's certificate
     "defusedxml": {"calendars"},
     "exchangelib": {"calendars"},
     "httpx2": {"api", "calendars", "bridges", "registers", "ops"},  # ops: webhooks
     "icalendar": {"calendars", "itemtext", "mail"},
     "jinja2": {"web", "mail"},
+    "joserfc": {"calendars"},  # signs the assertion for Microsoft 365
     "litestar": {"api", "web"},
     "msgspec": ANYWHERE,  # one record serves journal, wire, API and configuration
     "nh3": {"calendars", "web", "mail"},

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -23,6 +24,8 @@ from meetkeeper.core.configuration import (
     Config,
     ExchangeCalendar,
     ExchangeServer,
+    GraphCalendar,
+    GraphServer,
     IcsCalendar,
     JanusBridge,
     Secret,
@@ -112,10 +115,11 @@ def _calendar_problems(config: Config) -> Iterator[Problem]:
         match room.calendar:
             case IcsCalendar(folder=folder) if not os.path.isabs(folder):
                 yield Problem("Give the folder as an absolute path.", f"{path}.folder")
-            case ExchangeCalendar() as exchange:
-                if not isinstance(servers.get(exchange.server), ExchangeServer):
-                    yield _no_server(exchange.server, servers, f"{path}.server")
-                if not exchange.mailbox and not room.email:
+            case ExchangeCalendar() | GraphCalendar() as boxed:
+                kind = ExchangeServer if isinstance(boxed, ExchangeCalendar) else GraphServer
+                if not isinstance(servers.get(boxed.server), kind):
+                    yield _no_server(boxed.server, servers, f"{path}.server")
+                if not boxed.mailbox and not room.email:
                     yield Problem(
                         "Give the mailbox's address here or as the room's email.", f"{path}.mailbox"
                     )
@@ -134,6 +138,9 @@ def _no_server(name: str, servers: Iterable[str], path: str) -> Problem:
 def _server_problems(server: CalendarServer, path: str) -> Iterator[Problem]:
     if server.ca_file and not Path(server.ca_file).is_file():
         yield Problem("There is no such file.", f"{path}.ca_file")
+    if isinstance(server, GraphServer):
+        yield from _graph_problems(server, path)
+        return
     needed = {
         "basic": ("username", "password"),
         "ntlm": ("username", "password"),
@@ -143,6 +150,21 @@ def _server_problems(server: CalendarServer, path: str) -> Iterator[Problem]:
     for name in needed[server.auth]:
         if not getattr(server, name):
             yield Problem(f"A login with {server.auth} needs it.", f"{path}.{name}")
+
+
+def _graph_problems(server: GraphServer, path: str) -> Iterator[Problem]:
+    if (server.client_secret is None) == (not server.certificate_file):
+        yield Problem("Give either client_secret, or certificate_file and key_file.", path)
+    if bool(server.certificate_file) != bool(server.key_file):
+        yield Problem("A certificate and its key belong together.", f"{path}.key_file")
+    for name in ("certificate_file", "key_file"):
+        file = getattr(server, name)
+        if file and not Path(file).is_file():
+            yield Problem("There is no such file.", f"{path}.{name}")
+    for name in ("endpoint", "authority"):
+        place = urlsplit(getattr(server, name))
+        if place.scheme != "https" and place.hostname not in ("localhost", "127.0.0.1", "::1"):
+            yield Problem("Use https: what goes there opens every room's calendar.", f"{path}.{name}")
 
 
 def read(data: bytes) -> Config:
@@ -166,7 +188,7 @@ def secrets_of(config: Config) -> Iterator[tuple[str, Secret]]:
         if isinstance(room.calendar, CaldavCalendar) and room.calendar.password is not None:
             yield f"rooms[{number}].calendar.password", room.calendar.password
     for number, server in enumerate(config.calendar_servers):
-        if server.password is not None:
+        if isinstance(server, ExchangeServer) and server.password is not None:
             yield f"calendar_servers[{number}].password", server.password
         if server.client_secret is not None:
             yield f"calendar_servers[{number}].client_secret", server.client_secret

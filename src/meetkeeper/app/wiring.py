@@ -5,6 +5,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from meetkeeper.app.configfile import reveal
+from meetkeeper.app.graphrooms import GraphRooms
 from meetkeeper.bridges.janus.client import JanusBridge, Secrets
 from meetkeeper.bridges.link.client import LinkBridge
 from meetkeeper.calendars.caldav.client import CaldavSource
@@ -15,6 +16,7 @@ from meetkeeper.core.configuration import (
     CaldavCalendar,
     Config,
     ExchangeCalendar,
+    GraphCalendar,
     IcsCalendar,
     NoCalendar,
 )
@@ -46,7 +48,8 @@ def build_neighbours(config: Config) -> Neighbours:
 
 
 def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
-    """Rooms on one CalDAV server share its connections and its patience."""
+    """Rooms on one server share its connections and its patience."""
+    graph = GraphRooms(config)
     servers: dict[str, CaldavServer] = {}
     emails = frozenset(room.email.lower() for room in config.rooms if room.email)
     found: list[RoomCalendar] = []
@@ -75,6 +78,9 @@ def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
                 raise TheirMistake(
                     "calendar.no-exchange", "This release reads no Exchange calendars. Use another kind."
                 )
+            case GraphCalendar() as boxed:
+                shared_by = boxed.server
+                name, source = graph.room(room, boxed)
             case _ as never:
                 assert_never(never)
         found.append(RoomCalendar(RoomId(room.id), name, source, room.calendar.poll_s, shared_by))

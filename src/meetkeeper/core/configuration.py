@@ -63,11 +63,25 @@ class ExchangeCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="
     """Write meetings that were booked here into the room's calendar."""
 
 
+class GraphCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="graph"):
+    """A room mailbox in Microsoft 365 (Microsoft Graph)."""
+
+    server: Name
+    """The id of one of `calendar_servers`."""
+    mailbox: str = ""
+    """The mailbox's address; empty: the room's `email`."""
+    poll_s: Annotated[float, Meta(ge=0.2, le=86_400)] = 60.0
+    settle_s: Annotated[float, Meta(ge=0, le=300)] = 8.0
+    """A room answers in two steps, seconds apart; only what has stood for so long is taken."""
+    write: bool = False
+    """Write meetings that were booked here into the room's calendar; the app needs Calendars.ReadWrite."""
+
+
 class NoCalendar(_Part, frozen=True, kw_only=True, tag_field="kind", tag="none"):
     """A room that is booked here alone."""
 
 
-CalendarSource = CaldavCalendar | IcsCalendar | ExchangeCalendar | NoCalendar
+CalendarSource = CaldavCalendar | IcsCalendar | ExchangeCalendar | GraphCalendar | NoCalendar
 
 
 class ExchangeServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="exchange"):
@@ -93,7 +107,30 @@ class ExchangeServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ex
     """Most requests at once; a service account is given 27 by default."""
 
 
-CalendarServer = ExchangeServer
+class GraphServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="graph"):
+    """Microsoft 365 and the app registration by which we read its room mailboxes.
+
+    By `client_secret`, or by `certificate_file` and `key_file`. National clouds have an endpoint and an authority of
+    their own.
+    """
+
+    id: Name
+    tenant: Annotated[str, Meta(min_length=1)]
+    """The tenant's id or one of its domains."""
+    client_id: Annotated[str, Meta(min_length=1)]
+    """The app's id ("Application (client) ID")."""
+    client_secret: Secret | None = None
+    certificate_file: str = ""
+    """The certificate that was uploaded to the app registration, as PEM."""
+    key_file: str = ""
+    """Its private RSA key, as PEM."""
+    endpoint: Annotated[str, Meta(pattern=r"^https?://")] = "https://graph.microsoft.com/v1.0"
+    authority: Annotated[str, Meta(pattern=r"^https?://")] = "https://login.microsoftonline.com"
+    ca_file: str = ""
+    """Authorities to trust for both, as a PEM file; empty: the system's."""
+
+
+CalendarServer = ExchangeServer | GraphServer
 
 
 class RoomConfig(_Part, frozen=True, kw_only=True):

@@ -1,0 +1,400 @@
+"""One endpoint of Microsoft Graph as all its rooms share it: one token, one pool of connections, one gate.
+
+Limits are Microsoft's own (learn.microsoft.com "Microsoft Graph throttling"): four requests at a time to one mailbox;
+whoever is told to wait (429, 503, 504, Retry-After) waits, and so do all rooms, because asking on prolongs it. Rules:
+our token goes below the configured endpoint and nowhere else, whatever an answer or a cookie says; redirects are never
+followed; no cookies, no proxies from the environment; answers are counted while they arrive; foreign errors end here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ssl import SSLContext
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+from msgspec import Raw, Struct
+
+from meetkeeper.calendars.graph.marks import lies_within
+from meetkeeper.calendars.graph.token import Tokens
+from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
+
+PAGE_SIZE = 100
+PREFER = ", ".join(
+    (
+        'IdType="ImmutableId"',
+        'outlook.timezone="UTC"',
+        'outlook.body-content-type="text"',
+        f"odata.maxpagesize={PAGE_SIZE}",
+    )
+)
+"""Ids that survive a move, instants in UTC, bodies as text. Ids are of one kind only if every request says so."""
+BATCH_MAX = 20
+"""Most requests in a `$batch` (learn.microsoft.com "JSON batching")."""
+PER_MAILBOX_MAX = 4
+"""Requests to one mailbox at a time (`MailboxConcurrency`)."""
+QUIET_S_MIN = 5.0
+"""How long an endpoint that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
+QUIET_S_MAX = 300.0
+RETRY_AFTER_S_MAX = 3_600.0
+_BUSY = frozenset({429, 503, 504})
+_ERROR_BYTES_MAX = 1 << 16
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How long and how much. Times in seconds: a connection, a silence, a request, a whole pass over a calendar."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    request_s: float = 120.0
+    pass_s: float = 900.0
+    answer_bytes_max: int = 64 << 20
+    at_once_max: int = 16
+
+
+LIMITS = Limits()
+
+
+class Answer(Struct, frozen=True):
+    """One answer, alone or as part of a batch: its status, its body as JSON text, what error it names."""
+
+    status: int
+    body: bytes = b""
+    code: str = ""
+    text: str = ""
+    retry_after_s: float | None = None
+
+
+class Call(Struct, frozen=True):
+    """One request: a method, an address below the endpoint, a JSON body."""
+
+    method: str
+    url: str
+    body: bytes = b""
+
+
+class _Error(Struct, frozen=True):
+    code: str | None = None
+    message: str | None = None
+
+
+class _Failed(Struct, frozen=True):
+    error: _Error = _Error()
+
+
+class _Part(Struct, frozen=True):
+    id: str
+    status: int
+    headers: Mapping[str, str | int | None] | None = None
+    body: Raw = Raw(b"null")
+
+
+class _Parts(Struct, frozen=True):
+    responses: tuple[_Part, ...]
+
+
+class _Places:
+    """The places of one mailbox. Only one at a time gathers several, so that nobody waits for ever for the rest."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(PER_MAILBOX_MAX)
+        self._gathering = asyncio.Lock()
+
+    @asynccontextmanager
+    async def take(self, count: int) -> AsyncIterator[None]:
+        """Hold so many places."""
+        held = 0
+        try:
+            async with self._gathering if count > 1 else nullcontext():
+                while held < min(count, PER_MAILBOX_MAX):
+                    await self._free.acquire()
+                    held += 1
+            yield
+        finally:
+            for _ in range(held):
+                self._free.release()
+
+
+class GraphClient:
+    """One endpoint with one app's token. Rooms `join` and `leave`; the last one out closes the connections."""
+
+    def __init__(
+        self, endpoint: str, tokens: Tokens, *, limits: Limits = LIMITS, tls: SSLContext | None = None
+    ) -> None:
+        """No I/O. `tls` replaces the system's trusted authorities."""
+        split = urlsplit(endpoint)
+        self.limits = limits
+        self.endpoint = endpoint.rstrip("/")
+        self.host = (split.hostname or "").lower()
+        self._tokens = tokens
+        self._tls = tls
+        self._http: httpx2.AsyncClient | None = None
+        self._slots = asyncio.Semaphore(limits.at_once_max)
+        self._mailboxes: dict[str, _Places] = {}
+        self._rooms = 0
+        self._quiet_until = 0.0
+        self._strikes = 0
+
+    def join(self) -> None:
+        """Take part."""
+        self._rooms += 1
+
+    async def leave(self) -> None:
+        """Take part no longer."""
+        self._rooms -= 1
+        if self._rooms <= 0 and self._http is not None:
+            http, self._http = self._http, None
+            await http.aclose()
+
+    async def ask(self, call: Call, mailbox: str, until: float, *, weight: int = 1) -> Answer:
+        """Send a request and read the answer, whatever its status. `until` is the loop's time when the pass must end.
+
+        `weight` is how many of the mailbox's places it takes: a batch has as many as parts run side by side.
+        Raises `Unavailable` (away, silent, cut off, out of time, or a pause was asked for), `Refused` (a redirect, no
+        login), `TheirMistake` (an address elsewhere, an answer too large).
+        """
+        if self._rooms <= 0:
+            raise _closed(self.host)
+        self._mind_the_gate()
+        now = asyncio.get_running_loop().time()
+        own = self._mailboxes.setdefault(mailbox, _Places())
+        try:
+            async with (
+                asyncio.timeout_at(min(until, now + self.limits.request_s)),
+                own.take(weight),
+                self._slots,
+            ):
+                self._mind_the_gate()
+                answer = await self._exchange(call)
+        except TimeoutError:
+            raise Unavailable("calendar.slow", f"{self.host} took too long; it is asked again.") from None
+        except httpx2.DecodingError:
+            raise TheirMistake(
+                "calendar.odd-answer",
+                f"{self.host} sent an answer packed wrongly; look at what stands between.",
+            ) from None
+        except httpx2.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise Unavailable(
+                "calendar.away", f"{self.host} can't be reached ({why}); it is asked again."
+            ) from None
+        except (httpx2.InvalidURL, NotImplementedError, ValueError) as error:
+            raise TheirMistake(
+                "calendar.odd-answer",
+                f"{self.host} answered in a way that can't be followed ({type(error).__name__}); look at it.",
+            ) from None
+        except RuntimeError:
+            if self._rooms > 0:
+                raise
+            raise _closed(self.host) from None
+        self.heed(answer)
+        return answer
+
+    async def batch(
+        self, urls: Sequence[str], mailbox: str, until: float, *, side_by_side: bool = False
+    ) -> list[Answer]:
+        """GET these addresses (relative to the endpoint) in as few requests as possible; answers in their order.
+
+        The parts of a batch run one after the other (`dependsOn`) and end with the first that fails, so it counts as
+        one request to its mailbox. Where most may fail they run `side_by_side`, as many as the mailbox allows.
+        Raises what `ask` does, and `Unavailable` when a part was told to wait.
+        """
+        at_once = PER_MAILBOX_MAX if side_by_side else BATCH_MAX
+        answers: list[Answer] = []
+        while len(answers) < len(urls):
+            wanted = urls[len(answers) : len(answers) + at_once]
+            answers += await self._batch(wanted, mailbox, until, chained=not side_by_side)
+        return answers
+
+    async def _batch(self, urls: Sequence[str], mailbox: str, until: float, *, chained: bool) -> list[Answer]:
+        """Answers to the first of these addresses, at least one; chained, up to the first that failed."""
+        asked = [
+            {
+                "id": str(number),
+                "method": "GET",
+                "url": url,
+                "headers": {"Prefer": PREFER},
+                **({"dependsOn": [str(number - 1)]} if number and chained else {}),
+            }
+            for number, url in enumerate(urls)
+        ]
+        call = Call("POST", f"{self.endpoint}/$batch", msgspec.json.encode({"requests": asked}))
+        answer = await self.ask(call, mailbox, until, weight=1 if chained else len(urls))
+        if answer.status != 200:
+            raise to_error(answer, f"{self.host} (batch)")
+        try:
+            parts = {part.id: part for part in msgspec.json.decode(answer.body, type=_Parts).responses}
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise self._no_parts() from None
+        answers: list[Answer] = []
+        for number in range(len(urls)):
+            part = parts.get(str(number))
+            if part is None:
+                raise self._no_parts()
+            if part.status == 424 and number:
+                break
+            headers = {name.lower(): str(value) for name, value in (part.headers or {}).items()}
+            one = _answer(part.status, bytes(part.body), headers.get("retry-after"))
+            self.heed(one)
+            if one.status in _BUSY:
+                raise to_error(one, f"{self.host} (batch)")
+            answers.append(one)
+        return answers
+
+    def _no_parts(self) -> TheirMistake:
+        return TheirMistake(
+            "calendar.odd-answer",
+            f"{self.host} did not answer every part of a batch; look at what stands between.",
+        )
+
+    def _mind_the_gate(self) -> None:
+        wait = self._quiet_until - asyncio.get_running_loop().time()
+        if wait > 0:
+            raise Unavailable(
+                "calendar.busy", f"{self.host} has asked for a pause; nobody asks it now.", retry_after_s=wait
+            )
+
+    def heed(self, answer: Answer) -> None:
+        """Nobody asks while the endpoint wants a pause."""
+        if answer.status not in _BUSY:
+            if answer.status < 500:
+                self._strikes = 0
+            return
+        pause_s = answer.retry_after_s
+        if pause_s is None:
+            pause_s = min(QUIET_S_MIN * 2.0**self._strikes, QUIET_S_MAX)
+            self._strikes = min(self._strikes + 1, 10)
+        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
+
+    async def _exchange(self, call: Call) -> Answer:
+        """One request with our token; a token that is not accepted is fetched anew, once."""
+        if not lies_within(self.endpoint, call.url):
+            raise TheirMistake(
+                "calendar.foreign-link",
+                f"{self.host} answered with an address outside of {self.endpoint}, where our token must not go. "
+                "Look at what stands between.",
+            )
+        http = self._open_http()
+        answer = Answer(0)
+        for attempt in (1, 2):
+            token = await self._tokens.get(http)
+            headers = {"Authorization": f"Bearer {token}", "Prefer": PREFER, "Accept": "application/json"}
+            if call.body:
+                headers["Content-Type"] = "application/json"
+            request = http.build_request(call.method, call.url, content=call.body or None, headers=headers)
+            if not lies_within(self.endpoint, str(request.url)):
+                raise TheirMistake(
+                    "calendar.foreign-link",
+                    f"An address of {self.host} reads in two ways; it is not followed.",
+                )
+            response = await http.send(request, stream=True)
+            try:
+                answer = await self._read(response)
+            finally:
+                await response.aclose()
+            if answer.status != 401 or attempt == 2:
+                break
+            self._tokens.drop(token)
+        return answer
+
+    async def _read(self, response: httpx2.Response) -> Answer:
+        if response.status_code in (301, 302, 303, 307, 308):
+            raise Refused(
+                "calendar.redirects",
+                f"{self.host} redirects elsewhere, where our token must not go. Correct the endpoint.",
+            )
+        matters = response.status_code < 300
+        bytes_max = self.limits.answer_bytes_max if matters else _ERROR_BYTES_MAX
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > bytes_max:
+                if not matters:
+                    body.clear()
+                    break
+                raise TheirMistake(
+                    "calendar.answer-too-large",
+                    f"{self.host} sent more than {bytes_max} bytes at once; look at what stands between.",
+                )
+        return _answer(response.status_code, bytes(body), response.headers.get("retry-after"))
+
+    def _open_http(self) -> httpx2.AsyncClient:
+        if self._http is None:
+            times = httpx2.Timeout(self.limits.read_s, connect=self.limits.connect_s)
+            at_once = self.limits.at_once_max
+            self._http = httpx2.AsyncClient(
+                headers={"User-Agent": "meetkeeper"},
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+                timeout=times,
+                limits=httpx2.Limits(
+                    max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=30
+                ),
+                trust_env=False,
+                follow_redirects=False,
+                verify=self._tls if self._tls is not None else self.endpoint.startswith("https"),
+            )
+        return self._http
+
+
+def _answer(status: int, body: bytes, retry_after: str | None) -> Answer:
+    pause = None if retry_after is None else wait_s(retry_after, datetime.now(UTC))
+    if status < 300:
+        return Answer(status, body, retry_after_s=pause)
+    try:
+        error = msgspec.json.decode(body, type=_Failed).error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        error = _Error()
+    return Answer(status, body, (error.code or "")[:80], (error.message or "")[:200], pause)
+
+
+def wait_s(header: str, now: datetime) -> float | None:
+    """Retry-After, as seconds or as a date (RFC 9110 section 10.2.3), bounded; None when it can't be read."""
+    text = header.strip()
+    if text.isascii() and text.isdigit():
+        return min(float(text[:9]), RETRY_AFTER_S_MAX)
+    try:
+        seconds = (parsedate_to_datetime(text) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)
+
+
+def to_error(answer: Answer, where: str) -> MeetkeeperError:
+    """What an unwelcome answer means to us. `where` names host and mailbox."""
+    status = answer.status
+    code = "".join(one for one in answer.code if one.isalnum() or one in "._-")
+    shown = f"{where} answered {status}" + (f" ({code})" if code else "")
+    if status == 401:
+        return Refused(
+            "calendar.login", f"{shown}: it does not accept the app's token. Check the app registration."
+        )
+    if status == 403:
+        return Refused(
+            "calendar.forbidden",
+            f"{shown}: the app may not do this. Give it Calendars.Read (to write: Calendars.ReadWrite) for this room.",
+        )
+    if status == 404:
+        return NotFound(
+            "calendar.not-found",
+            f"{shown}: there is no such mailbox or item. Correct the mailbox; on an Exchange server it is read by EWS.",
+        )
+    if status in (408, 423, 425, 429) or status >= 500:
+        pause_s = 30.0 if answer.retry_after_s is None else answer.retry_after_s
+        return Unavailable(
+            "calendar.busy", f"{shown}: it can't serve us now; it is asked again.", retry_after_s=pause_s
+        )
+    if status in (405, 409, 410, 412, 413, 415, 422):
+        return Refused(
+            "calendar.objects", f"{shown}: it objects. Look at the item in the calendar and decide by hand."
+        )
+    return TheirMistake(
+        "calendar.odd-answer", f"{shown}, which makes no sense here. Check endpoint and mailbox."
+    )
+
+
+def _closed(host: str) -> Unavailable:
+    return Unavailable("calendar.closed", f"{host} is no longer used by this configuration.")

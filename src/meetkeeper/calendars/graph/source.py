@@ -1,0 +1,402 @@
+"""A room's calendar in Microsoft 365: what changed, everything, write, remove.
+
+Asked by `engine.poll` and the outbox through `ports.calendar`. A cookie is a window and the address of the next round
+of changes in it. What lies beyond the window is listed once a night, when the window is made anew, and is reported
+between as removed, like what is gone: so whatever is said to be removed is looked at before it counts as gone. An
+occurrence that disappears may be named by its own id alone; when in doubt a complete pass says how things are.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from meetkeeper.calendars.graph import mapping, marks, patterns
+from meetkeeper.calendars.graph.client import GraphClient
+from meetkeeper.calendars.graph.mailbox import Mailbox, Whole
+from meetkeeper.calendars.graph.mapping import Broken, Event, Reader, Shown, Standing
+from meetkeeper.calendars.graph.marks import Place, Window
+from meetkeeper.calendars.graph.ours import echo_of
+from meetkeeper.calendars.graph.writing import Writer
+from meetkeeper.core.configuration import GraphCalendar
+from meetkeeper.core.errors import Refused
+from meetkeeper.core.recurrence import following
+from meetkeeper.core.roomsettings import Finding
+from meetkeeper.core.words import CalendarItem
+from meetkeeper.itemtext.lines import Unreadable
+from meetkeeper.itemtext.portions import portions
+from meetkeeper.ports.calendar import CookieRefused, Page
+
+PAGE_ITEMS = 25
+SERIES_AT_ONCE = 60
+PATIENCE_S = 600
+"""A room answers within seconds. What it has not accepted for so long is told as a problem."""
+KNOWN_MAX = 200_000
+SLOW_S = 5.0
+_LAST = 1 << 60
+
+
+class _Read(Struct):
+    """What became of some events: items with their sizes, problems, and names that are there and say nothing yet."""
+
+    items: list[tuple[CalendarItem, int]]
+    problems: list[tuple[str, str]]
+    there: set[str]
+
+    def pages(self) -> Iterable[Page]:
+        """Pages of items and problems."""
+        things = [((item, None), size) for item, size in self.items]
+        problems = [((None, problem), 0) for problem in self.problems]
+        for portion in portions([*problems, *things], PAGE_ITEMS):
+            yield Page(
+                items=tuple(item for item, _ in portion if item is not None),
+                problems=tuple(problem for _, problem in portion if problem is not None),
+            )
+
+
+class GraphSource:
+    """One room's mailbox. Rooms on one server share its `GraphClient`."""
+
+    def __init__(
+        self,
+        config: GraphCalendar,
+        client: GraphClient,
+        reader: Reader,
+        *,
+        horizon_days: int = 60,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """No I/O. `reader` says whose mailbox it is and in which zone the room lives."""
+        self._config = config
+        self._client = client
+        self._reader = reader
+        self._horizon_days = horizon_days
+        self._now_s = now_s
+        self._place = Place(client.endpoint, reader.mailbox)
+        self._mailbox = Mailbox(client, reader.mailbox)
+        self._writer = Writer(self._mailbox)
+        self._known: dict[str, str] = {}  # id → id of its series; "" for what is no occurrence
+        self._closed = False
+        client.join()
+
+    # --- reading ---------------------------------------------------------------------------------------------------
+
+    async def changes(self, cookie: str) -> AsyncIterator[Page]:
+        """Pages of what changed since `cookie`; a complete pass for "", and when the cookie's window is of yesterday.
+
+        Raises what `ports.calendar` says.
+        """
+        until = asyncio.get_running_loop().time() + self._client.limits.pass_s
+        opened = marks.unseal(self._place, cookie) if cookie else None
+        if cookie and opened is None:
+            raise CookieRefused
+        stale = opened is None or marks.is_stale(opened[0], self._place, self._reader.zone, self._now_s())
+        pages = self._everything(until) if opened is None or stale else self._since(*opened, until)
+        async for page in pages:
+            yield page
+
+    async def _everything(self, until: float) -> AsyncIterator[Page]:
+        """A complete pass over a new window, the soonest first."""
+        window = marks.window_at(self._now_s(), self._horizon_days)
+        found = await self._mailbox.round(self._mailbox.first_link(window), until, full=True)
+        beyond = f"type eq 'seriesMaster' or start/dateTime ge '{marks.text_of(window.until_s)}'"
+        entries = {**await self._mailbox.listing(beyond, until), **found.entries}
+        self._remember(entries.values())
+        singles: dict[str, Event | Broken] = {}
+        soonest: dict[str, int] = {}
+        shown: dict[str, set[int]] = {}
+        for event in entries.values():
+            self._sort(event, window, singles, soonest, shown)
+        listing: set[str] = set()
+        names = sorted(
+            [*singles, *soonest], key=lambda name: soonest.get(name) or _start_s(singles.get(name))
+        )
+        for at in range(0, len(names), SERIES_AT_ONCE):
+            some = names[at : at + SERIES_AT_ONCE]
+            views = {
+                name: Shown(window.from_s, window.until_s, frozenset(shown[name]))
+                for name in some
+                if name in shown
+            }
+            read = await self._series([name for name in some if name in soonest], window, until, views)
+            await self._singles([singles[name] for name in some if name in singles], until, read)
+            listing |= read.there
+            for page in read.pages():
+                yield page
+        mark = marks.seal(self._place, window, found.link)
+        yield Page(cookie=mark, listing=frozenset(listing))
+
+    def _sort(
+        self,
+        event: Event | Broken,
+        window: Window,
+        singles: dict[str, Event | Broken],
+        soonest: dict[str, int],
+        shown: dict[str, set[int]],
+    ) -> None:
+        """One event of a complete pass: a meeting of its own, or a sign of a series and when that comes next."""
+        if isinstance(event, Broken) or event.type not in ("seriesMaster", "occurrence", "exception"):
+            singles[event.id] = event
+            return
+        start_s = _start_s(event)
+        if event.type == "seriesMaster":
+            if _may_go_on(event, window):
+                soonest.setdefault(event.id, max(start_s, window.until_s))
+                shown.setdefault(event.id, set())
+        elif event.master_id:
+            soonest[event.master_id] = min(start_s, soonest.get(event.master_id, _LAST))
+            starts = shown.setdefault(event.master_id, set())
+            if event.type == "occurrence" and start_s < _LAST:
+                starts.add(start_s)
+
+    async def _since(self, window: Window, link: str, until: float) -> AsyncIterator[Page]:
+        """What changed in a window, as one round says; a complete pass when it names something nobody knows."""
+        found = await self._mailbox.round(link, until, full=False)
+        fresh = found.entries.keys() - self._known.keys()
+        self._remember(found.entries.values())
+        series = {_series_of(event) for event in found.entries.values()} - {""}
+        singles = {name: one for name, one in found.entries.items() if not _series_of(one)}
+        series |= {self._known[name] for name in found.removed if self._known.get(name)}
+        doubtful = sorted(name for name in found.removed if not self._known.get(name))
+        there = await self._mailbox.events(doubtful, until)
+        gone = set(doubtful) - there.keys()
+        if any(name not in self._known for name in gone):
+            async for page in self._everything(until):
+                yield page
+            return
+        for name, event in there.items():
+            singles.pop(name, None)
+            master = _series_of(event)
+            if master and master != name:
+                series.add(master)
+            elif isinstance(event, Event) and not await self._stays(event, window, until):
+                gone.add(name)
+            elif master:
+                series.add(name)
+            else:
+                singles[name] = event
+        read = await self._series(sorted(series - gone), window, until, None)
+        gone |= series - read.there - gone
+        await self._singles(list(singles.values()), until, read)
+        # What is new comes last, beside what is gone: a meeting that was saved anew under another id is one change.
+        read.items.sort(key=lambda one: one[0].href in fresh)
+        *pages, last = [*read.pages()] or [Page()]
+        for page in pages:
+            yield page
+        mark = marks.seal(self._place, window, found.link)
+        yield replace(last, gone=tuple(sorted(gone)), cookie=mark)
+
+    async def soon(self, from_s: int, until_s: int) -> AsyncIterator[Page]:
+        """Pages of items with a meeting in the span, series whole; no cookie (`ports.calendar.NearestFirst`)."""
+        until = self._deadline()
+        window = marks.window_at(self._now_s(), self._horizon_days)
+        found = await self._mailbox.view(from_s, until_s, until)
+        series = {_series_of(event) for event in found.values()} - {""}
+        read = await self._series(sorted(series), window, until, None)
+        await self._singles([one for one in found.values() if not _series_of(one)], until, read)
+        for page in read.pages():
+            yield page
+
+    async def _stays(self, event: Event, window: Window, until: float) -> bool:
+        """What was said to be removed and can be read is in the calendar still, outside of the window."""
+        if event.type != "seriesMaster":
+            start_s, end_s = _start_s(event), _end_s(event)
+            if start_s < window.until_s and end_s > window.from_s:
+                return False
+        return await self._mailbox.is_listed(event, until)
+
+    # --- events become items ---------------------------------------------------------------------------------------
+
+    async def _singles(self, events: list[Event | Broken], until: float, read: _Read) -> None:
+        """Meetings of their own."""
+        ours = [event.id for event in events if isinstance(event, Event) and event.is_ours]
+        whole = await self._mailbox.events(ours, until) if ours else {}
+        for event in events:
+            one = whole.get(event.id, event)
+            read.there.add(one.id)
+            if isinstance(one, Broken):
+                read.problems.append((one.id, one.sentence))
+            elif mapping.standing(one, self._reader) is Standing.WAITS:
+                self._wait(one, read)
+            else:
+                self._take(one, lambda one=one: mapping.single_item(one, self._reader), read)  # type: ignore[misc]
+
+    async def _series(
+        self, ids: list[str], window: Window, until: float, views: dict[str, Shown] | None
+    ) -> _Read:
+        """Whole series. `views` are what a complete pass has shown of them; without, the server is asked."""
+        read = _Read([], [], set())
+        careful: list[str] = []
+        if views is None:
+            careful = ids
+        else:
+            for name, whole in (await self._mailbox.series(ids, until, None)).items():
+                view = views.get(name)
+                if isinstance(whole, Whole) and view is not None and not self._agrees(whole, view):
+                    careful.append(name)
+                else:
+                    self._take_series(name, whole, window, read)
+        if careful:
+            found = await self._mailbox.series(careful, until, window)
+            for name in careful:
+                if name in found:
+                    self._take_series(name, found[name], window, read)
+                else:
+                    read.there.add(name)  # it changes while it is read: the next round tells of it again
+        return read
+
+    def _agrees(self, whole: Whole, view: Shown) -> bool:
+        """The series' own rule and exceptions give what the window has shown."""
+        try:
+            item = mapping.series_item(whole.master, whole.exceptions, None, self._reader)
+        except Unreadable:
+            return True
+        return mapping.agrees(item, view, self._reader)
+
+    def _take_series(self, name: str, whole: Whole | Broken | None, window: Window, read: _Read) -> None:
+        if whole is None:
+            return
+        if isinstance(whole, Broken):
+            read.there.add(name)
+            read.problems.append((name, whole.sentence))
+            return
+        read.there.add(name)
+        waiting = [
+            one
+            for one in (whole.master, *whole.exceptions)
+            if mapping.standing(one, self._reader) is Standing.WAITS
+        ]
+        if waiting and (whole.master in waiting or any(map(self._is_fresh, waiting))):
+            self._wait(whole.master if whole.master in waiting else waiting[0], read, name)
+            return
+        kept = tuple(mapping.refused(one) if one in waiting else one for one in whole.exceptions)
+        before = len(read.items)
+        self._take(
+            whole.master, lambda: mapping.series_item(whole.master, kept, whole.shown, self._reader), read
+        )
+        if (
+            len(read.items) > before
+            and following(read.items[-1][0], self._reader.zone, window.from_s) is None
+        ):
+            read.items.pop()
+            read.there.discard(name)  # over: it may leave like any meeting of yesterday
+
+    def _take(self, event: Event, make: Callable[[], CalendarItem], read: _Read) -> None:
+        try:
+            item = make()
+        except Unreadable as unreadable:
+            read.problems.append((event.id, str(unreadable)))
+            return
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            read.problems.append(
+                (event.id, f"It can't be understood ({type(error).__name__}); open and save it.")
+            )
+            return
+        read.items.append((echo_of(item, event, self._reader) if event.is_ours else item, event.size))
+
+    def _wait(self, event: Event, read: _Read, name: str = "") -> None:
+        """The room has not answered yet: neither shown nor gone; told when that lasts."""
+        if not self._is_fresh(event):
+            why = "The room has not accepted it; let the mailbox answer by itself (AutomateProcessing AutoAccept)."
+            read.problems.append((name or event.id, why))
+
+    def _is_fresh(self, event: Event) -> bool:
+        return self._now_s() - mapping.moment_s(event.modified) < PATIENCE_S
+
+    def _remember(self, events: Iterable[Event | Broken]) -> None:
+        """Which series an occurrence belongs to: when it is removed, only its own id is given."""
+        if len(self._known) > KNOWN_MAX:
+            self._known.clear()
+        for event in events:
+            if isinstance(event, Event):
+                master = event.master_id or ""
+                self._known[event.id] = master
+                if master:
+                    self._known.setdefault(master, "")
+
+    # --- writing ---------------------------------------------------------------------------------------------------
+
+    async def write(self, uid: str, calendar_text: bytes) -> None:
+        """Create the item of this UID, or replace the one that has it. Nobody is mailed. Raises `Refused`."""
+        self._check_may_write()
+        await self._writer.write(uid, calendar_text, self._deadline())
+
+    async def remove(self, uid: str) -> None:
+        """Remove the item of this UID; one that is not there is removed already."""
+        self._check_may_write()
+        await self._writer.remove(uid, self._deadline())
+
+    def _check_may_write(self) -> None:
+        if not self._config.write:
+            raise Refused(
+                "calendar.read-only",
+                f"The calendar of {self._reader.mailbox} is not to be written; allow it (write) in the configuration.",
+            )
+
+    # --- reaching --------------------------------------------------------------------------------------------------
+
+    async def probe(self) -> str:
+        """Get a token and reach the calendar; a sentence about what answered."""
+        name = await self._mailbox.name(self._deadline())
+        return f"Microsoft Graph at {self._client.host} answers for {name or 'the calendar'} of {self._reader.mailbox}."
+
+    async def doctor(self) -> tuple[Finding, ...]:
+        """The app's login, its right to the calendar, and how long an answer takes (`ports.calendar.Doctor`)."""
+        began_s = time.monotonic()
+        said = await self.probe()
+        took_s = time.monotonic() - began_s
+        await self._mailbox.listing(
+            f"start/dateTime ge '{marks.text_of(int(self._now_s()))}'", self._deadline(), "id"
+        )
+        found = [Finding(code="graph.reached", level="good", text=f"{said} The app may read it.")]
+        if took_s > SLOW_S:
+            found.append(
+                Finding(
+                    code="graph.slow",
+                    level="amber",
+                    text=f"Microsoft Graph took {took_s:.1f} s to answer.",
+                    symptom="Changes are seen late.",
+                    mend="Look at the way out: proxy, firewall, name resolution.",
+                )
+            )
+        return tuple(found)
+
+    async def close(self) -> None:
+        """Let go of the server; the last room closes its connections."""
+        if not self._closed:
+            self._closed = True
+            await self._client.leave()
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._client.limits.request_s
+
+
+def _series_of(event: Event | Broken) -> str:
+    """The id of the series an event belongs to, a master's own; "" for a meeting of its own."""
+    if isinstance(event, Broken):
+        return ""
+    return event.id if event.type == "seriesMaster" else (event.master_id or "")
+
+
+def _may_go_on(master: Event, window: Window) -> bool:
+    """Not over for certain: a series without an end, or with one that the window has not passed."""
+    span = None if master.recurrence is None else master.recurrence.range
+    end = patterns.day_of(getattr(span, "endDate", None))
+    return getattr(span, "type", "") != "endDate" or end is None or end >= marks.day_of(window.from_s)
+
+
+def _start_s(event: Event | Broken | None) -> int:
+    return _instant_s(event.start) if isinstance(event, Event) else _LAST
+
+
+def _end_s(event: Event) -> int:
+    return _instant_s(event.end)
+
+
+def _instant_s(moment: mapping.Moment | None) -> int:
+    try:
+        return mapping.instant_s(moment)
+    except Unreadable:
+        return _LAST
