@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from meetkeeper.agent.watch import Limits
-from meetkeeper.app.demo.parts import end
+from meetkeeper.app.demo.servers import end
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.store import promises
 from tests.agent.pairs import Scene, until

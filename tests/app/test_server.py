@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from meetkeeper.app.demo.parts import end
+from meetkeeper.app.demo.servers import end
 from meetkeeper.app.home import pretty
 from meetkeeper.core.configuration import RoomConfig
 from tests.app.running import START_S_MAX, Running

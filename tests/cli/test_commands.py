@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from meetkeeper.app.commands import build
-from meetkeeper.app.demo.parts import end
+from meetkeeper.app.demo.servers import end
 from meetkeeper.app.home import pretty
 from meetkeeper.core.configuration import RoomConfig
 from tests.app.running import Running

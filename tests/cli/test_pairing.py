@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from meetkeeper.app.commands import build
-from meetkeeper.app.demo.parts import end
+from meetkeeper.app.demo.servers import end
 from meetkeeper.ha.table import IGNORED, ROWS
 from tests.app.running import Running
 

@@ -46,13 +46,8 @@ def stop_both_and_damage(story: Story, room: str) -> None:
     at_s = time.time()
     active.stop()
     _damage_cookie(story, active, room)
-    radicale = story.parts.radicale
-    at = story.begin_s
-    radicale.request(
-        "PUT",
-        radicale.calendar_url(room) + "while-down.ics",
-        event("down@demo", "Booked while down", at + 49, 8),
-    )
+    booked = event("down@demo", "Booked while down", story.begin_s + 49, 8)
+    story.parts.calendars.put(room, "while-down.ics", booked)
     for server in servers.both:
         server.start()
     servers.wait_active()

@@ -1,33 +1,26 @@
-"""The demonstration's house, all on loopback: a CalDAV server, a bridge where one is installed, and two servers.
+"""The demonstration's house, all on loopback: a calendar server, a bridge where one is installed, and two servers.
 
-The CalDAV server is Radicale as its own process; the mail sink keeps every mail as a file; Janus is started privately
-where Debian's package is installed, else the join page alone is the bridge. The servers become a pair by the same code
-as `meetkeeper pair` and `init --join`, with a register that is a folder beside them.
+The calendar server is a process of its own (`calendars`); the mail sink keeps every mail as a file; Janus is started
+privately where Debian's package is installed, else the join page alone is the bridge. The servers become a pair by the
+same code as `meetkeeper pair` and `init --join`, with a register that is a folder beside them.
 """
 
 import datetime
-import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from base64 import b64encode
 from pathlib import Path
-from urllib.error import HTTPError, URLError
 
 from msgspec import Struct
 
 from meetkeeper.api.passwords import hash_password
 from meetkeeper.app import configfile, pairing
-from meetkeeper.app.demo.servers import Server, Servers, end
+from meetkeeper.app.demo.calendars import Calendars, Radicale
+from meetkeeper.app.demo.ports import free_port
+from meetkeeper.app.demo.servers import Server, Servers
 from meetkeeper.app.home import FileRegisterNode, Home, NodeConfig, init, new_secret
 from meetkeeper.bridges.janus.launch import PrivateJanus, Settings, find_janus
 from meetkeeper.core.configuration import (
     AccessConfig,
     BridgeConfig,
-    CaldavCalendar,
     ClusterConfig,
     Config,
     JanusBridge,
@@ -39,15 +32,9 @@ from meetkeeper.core.configuration import (
     TimeConfig,
     VmrConfig,
 )
-from meetkeeper.core.errors import Refused, Unavailable
-
-__all__ = ["ROOMS", "Pace", "Parts", "Radicale", "clear", "end", "free_port"]
+from meetkeeper.core.errors import Refused
 
 ROOMS = (("oslo", "Oslo", 8), ("bergen", "Bergen", 14), ("tromso", "Tromsø", 4))
-CALDAV_USER = "rooms"
-START_S_MAX = 30.0
-PORTS = range(20_000, 32_000)
-PORT_TRIES = 200
 NAMES = ("north", "south")
 
 
@@ -60,100 +47,6 @@ class Pace(Struct, frozen=True, kw_only=True):
     warn_before_s: int = 60
     retire_after_s: int = 60
     reconcile_s: float = 5.0
-
-
-def free_port(wanted: int = 0, *, twins: bool = False) -> int:
-    """`wanted` when nobody listens there, else any free port of loopback; with `twins` the next one is free too.
-
-    Below those that the system gives to outgoing connections: a server that is down for a moment finds its port again.
-    """
-    some = (PORTS.start + secrets.randbelow(len(PORTS)) for _ in range(PORT_TRIES))
-    for port in (wanted, *some):
-        if port and _is_free(port) and (not twins or _is_free(port + 1)):
-            return port
-    raise Unavailable("no-port", "This machine has no free port on loopback.")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-class Radicale:
-    """A Radicale of our own."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and make one calendar per room. Raises `Unavailable` when it does not come up."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        settings = self.folder / "radicale.conf"
-        settings.write_text(
-            f"[server]\nhosts = 127.0.0.1:{self.port}\n[auth]\ntype = none\n[rights]\ntype = authenticated\n"
-            f"[storage]\nfilesystem_folder = {self.folder / 'collections'}\n[logging]\nlevel = warning\n"
-        )
-        log = (self.folder / "radicale.log").open("ab")
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own arguments
-            [sys.executable, "-m", "radicale", "--config", str(settings)],
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + START_S_MAX
-        while not self._answers():
-            if time.monotonic() > deadline or self._process.poll() is not None:
-                tail = (self.folder / "radicale.log").read_text()[-2_000:]
-                raise Unavailable("radicale", f"Radicale did not start. Its log ends with:\n{tail}")
-            time.sleep(0.05)
-        for room, _, _ in ROOMS:
-            self._make_calendar(room)
-
-    def calendar_url(self, room: str) -> str:
-        """The address of a room's calendar."""
-        return f"{self.url}/{CALDAV_USER}/{room}/"
-
-    def request(self, method: str, url: str, body: bytes = b"", content_type: str = "text/calendar") -> int:
-        """One request as a calendar client makes it; the status."""
-        request = urllib.request.Request(url, data=body or None, method=method)  # noqa: S310 - loopback
-        request.add_header("Authorization", "Basic " + b64encode(f"{CALDAV_USER}:any".encode()).decode())
-        if body:
-            request.add_header("Content-Type", f"{content_type}; charset=utf-8")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - loopback
-                return int(answer.status)
-        except HTTPError as refused:
-            return refused.code
-
-    def stop(self) -> None:
-        """Stop it."""
-        end(self._process)
-
-    def _answers(self) -> bool:
-        try:
-            return self.request("OPTIONS", f"{self.url}/") < 500
-        except (URLError, OSError):
-            return False
-
-    def _make_calendar(self, room: str) -> None:
-        body = (
-            '<?xml version="1.0"?><C:mkcalendar xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:set><D:prop>'
-            f"<D:displayname>{room}</D:displayname></D:prop></D:set></C:mkcalendar>"
-        )
-        status = self.request("MKCALENDAR", self.calendar_url(room), body.encode(), "application/xml")
-        if status not in (201, 405, 409):
-            raise Unavailable(
-                "radicale", f"Radicale answered {status} when the calendar of {room} was to be made."
-            )
 
 
 class Parts:
@@ -169,7 +62,7 @@ class Parts:
         )
         self.servers = Servers(north, south)
         self.mail_port = free_port(2525)
-        self.radicale = Radicale(folder / "caldav", free_port(5232))
+        self.calendars: Calendars = Radicale(folder / "caldav", [room for room, _, _ in ROOMS])
         self.janus: PrivateJanus | None = None
         self._janus_secrets = (new_secret(), new_secret(), new_secret())
         self._pace = pace
@@ -195,7 +88,7 @@ class Parts:
 
     def start_neighbours(self) -> None:
         """Calendars and bridge."""
-        self.radicale.start()
+        self.calendars.start()
         if self.janus is not None:
             self.janus.start()
 
@@ -232,13 +125,7 @@ class Parts:
                 name=name,
                 email=f"{room}@rooms.example",
                 capacity=capacity,
-                calendar=CaldavCalendar(
-                    url=self.radicale.calendar_url(room),
-                    username=CALDAV_USER,
-                    password=Secret(value="any"),
-                    poll_s=pace.poll_s,
-                    settle_s=pace.settle_s,
-                ),
+                calendar=self.calendars.of(room, pace.poll_s, pace.settle_s),
             )
             for room, name, capacity in ROOMS
         )
@@ -251,6 +138,7 @@ class Parts:
                 time_zone=local_zone(),
             ),
             rooms=rooms,
+            calendar_servers=self.calendars.servers(),
             bridges=(self._bridge(),),
             vmr=VmrConfig(retire_after_s=pace.retire_after_s),
             time=TimeConfig(verify_before_s=pace.verify_before_s, warn_before_s=pace.warn_before_s),
@@ -283,7 +171,7 @@ class Parts:
     def stop(self) -> None:
         """Stop everything that was started here."""
         self.servers.stop()
-        self.radicale.stop()
+        self.calendars.stop()
         if self.janus is not None:
             self.janus.stop()
 

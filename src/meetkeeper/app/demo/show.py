@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from meetkeeper.app.demo.mail_sink import MailSink
-from meetkeeper.app.demo.parts import ROOMS, Pace, Parts, clear
+from meetkeeper.app.demo.parts import Pace, Parts, clear
 from meetkeeper.app.demo.servers import Server
 
 LOOK_S = 0.25
@@ -103,7 +103,6 @@ def welcome(parts: Parts, active: Server) -> str:
         if parts.janus is not None
         else "none: the join page alone (for video: apt install janus)"
     )
-    calendars = "\n".join(f"               {parts.radicale.calendar_url(room)}" for room, _, _ in ROOMS)
     return f"""
 Two meetkeeper servers are running as a pair.
 
@@ -111,8 +110,7 @@ Two meetkeeper servers are running as a pair.
   {passive.name:<12} {passive.url}/   passive: holds the same, leads to the active (307)
   Log in       admin, password {parts.password}
   API          {active.url}/api/v1/docs
-  Calendars    user rooms, any password; one per room:
-{calendars}
+  Calendars    {parts.calendars.told()}
   Bridge       {bridge}
   Mails        {parts.mail_folder}
   Homes, logs  {parts.folder}
