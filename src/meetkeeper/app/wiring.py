@@ -5,6 +5,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from meetkeeper.app.configfile import reveal
+from meetkeeper.app.exchangerooms import ExchangeRooms
 from meetkeeper.app.graphrooms import GraphRooms
 from meetkeeper.bridges.janus.client import JanusBridge, Secrets
 from meetkeeper.bridges.link.client import LinkBridge
@@ -22,7 +23,6 @@ from meetkeeper.core.configuration import (
 )
 from meetkeeper.core.configuration import JanusBridge as JanusConfig
 from meetkeeper.core.configuration import LinkBridge as LinkConfig
-from meetkeeper.core.errors import TheirMistake
 from meetkeeper.core.words import RoomId
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours, RoomCalendar
 from meetkeeper.itemtext.roomitem import room_item
@@ -49,7 +49,7 @@ def build_neighbours(config: Config) -> Neighbours:
 
 def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
     """Rooms on one server share its connections and its patience."""
-    graph = GraphRooms(config)
+    graph, mailboxes = GraphRooms(config), ExchangeRooms(config)
     servers: dict[str, CaldavServer] = {}
     emails = frozenset(room.email.lower() for room in config.rooms if room.email)
     found: list[RoomCalendar] = []
@@ -74,10 +74,9 @@ def _calendars(config: Config) -> tuple[RoomCalendar, ...]:
             case IcsCalendar() as ics:
                 own, shared_by = room.email.lower(), "folders"
                 name, source = ics.folder, IcsSource(ics, own_email=own, room_emails=emails)
-            case ExchangeCalendar():
-                raise TheirMistake(
-                    "calendar.no-exchange", "This release reads no Exchange calendars. Use another kind."
-                )
+            case ExchangeCalendar() as exchange:
+                shared_by = exchange.server
+                name, source = mailboxes.room(room, exchange)
             case GraphCalendar() as boxed:
                 shared_by = boxed.server
                 name, source = graph.room(room, boxed)

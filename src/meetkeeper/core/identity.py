@@ -11,6 +11,9 @@ from meetkeeper.core.base32 import RFC_4648, Base32
 from meetkeeper.core.words import Entry, MeetingId, Uid
 
 _EXCHANGE_PREFIX = "040000008200E00074C5B7101A82E008"
+_WRAPPED = b"vCal-Uid\x01\x00\x00\x00"
+_DATA_AT = 40
+"""In a global object id: header 16 bytes, date 4, time of making 8, reserved 8, size 4, then the data."""
 _LETTERS = Base32(RFC_4648)
 _ENTRY = msgspec.json.Encoder(order="sorted")
 
@@ -19,13 +22,26 @@ def normalise_uid(text: str) -> Uid:
     """The UID under which all copies of a meeting meet.
 
     Exchange writes global object ids as hex, with the instance's date in four bytes after the header: white space is
-    dropped, hex upper-cased and the date zeroed (MS-OXCICAL 2.1.3.1.1.20.26). Any other UID is kept verbatim, trimmed.
+    dropped, hex upper-cased and the date zeroed (MS-OXCICAL 2.1.3.1.1.20.26). Where it wraps another program's UID,
+    that one is meant. Any other UID is kept verbatim, trimmed.
     """
     trimmed = text.strip()
     packed = "".join(trimmed.split()).upper()
     if packed.startswith(_EXCHANGE_PREFIX) and len(packed) >= 40:
-        return Uid(packed[:32] + "00000000" + packed[40:])
+        return _wrapped(packed) or Uid(packed[:32] + "00000000" + packed[40:])
     return Uid(trimmed)
+
+
+def _wrapped(packed: str) -> Uid | None:
+    """The UID of another program inside a global object id (MS-OXOCAL 2.2.1.27 `vCal-Uid`)."""
+    try:
+        data = bytes.fromhex(packed)[_DATA_AT:]
+        if not data.startswith(_WRAPPED):
+            return None
+        inside = data[len(_WRAPPED) :].partition(b"\x00")[0].decode("utf-8").strip()
+    except ValueError:
+        return None
+    return normalise_uid(inside) if inside else None
 
 
 def meeting_id(uid: Uid, original_start_s: int | None) -> MeetingId:

@@ -1,0 +1,282 @@
+"""What is asked of EWS: exchangelib's service requests with exactly the fields that `mapping` reads.
+
+Each function gives what `EwsServer.ask` runs in a thread. Nothing here waits or retries.
+"""
+
+import base64
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from exchangelib.extended_properties import ExtendedProperty
+from exchangelib.fields import ExtendedPropertyField, FieldPath
+from exchangelib.items import CalendarItem
+from exchangelib.properties import DistinguishedFolderId, ItemId, Mailbox
+from exchangelib.services import GetFolder as _Folder
+from exchangelib.services import GetItem as _Get
+from exchangelib.services import SyncFolderItems as _Sync
+from exchangelib.services.common import EWSAccountService
+from exchangelib.util import create_element, safe_xml_value
+
+from meetkeeper.calendars.exchange.line import Acting, Raw
+from meetkeeper.calendars.exchange.mapping import OWN_PROPERTY, OWN_UID_PROPERTY, goid_of
+from meetkeeper.calendars.exchange.patterns import Tree
+from meetkeeper.calendars.exchange.server import Ask
+from meetkeeper.calendars.exchange.soap import Node
+from meetkeeper.calendars.exchange.writing import Draft
+
+UID_CHARS_MAX = 250
+"""So much of a UID is put where it can be searched for."""
+CHANGES_MAX = 512
+"""Most changes in one answer: the server's own cap."""
+
+
+class CleanGlobalObjectId(ExtendedProperty):  # type: ignore[misc] # an untyped package
+    """PidLidCleanGlobalObjectId (MS-OXPROPS): the same bytes in every attendee's copy of a series."""
+
+    distinguished_property_set_id = "Meeting"
+    property_id = 0x23
+    property_type = "Binary"
+
+
+class Own(ExtendedProperty):  # type: ignore[misc] # an untyped package
+    """Our own property of items that we wrote."""
+
+    distinguished_property_set_id = "PublicStrings"
+    property_name = OWN_PROPERTY
+    property_type = "String"
+
+
+class OwnUid(ExtendedProperty):  # type: ignore[misc] # an untyped package
+    """The UID of items that we wrote, where it can be searched for."""
+
+    distinguished_property_set_id = "PublicStrings"
+    property_name = OWN_UID_PROPERTY
+    property_type = "String"
+
+
+class SyncFolderItems(Raw, _Sync):  # type: ignore[misc] # an untyped package
+    """One page of what changed."""
+
+
+class GetItem(Raw, _Get):  # type: ignore[misc] # an untyped package
+    """Items by their ids."""
+
+
+class GetFolder(Raw, _Folder):  # type: ignore[misc] # an untyped package
+    """A folder."""
+
+
+_LISTED = ("item_class", "start", "end", "type")
+_LOADED = (
+    "item_class",
+    "subject",
+    "sensitivity",
+    "text_body",
+    "last_modified_time",
+    "uid",
+    "start",
+    "end",
+    "is_all_day",
+    "is_cancelled",
+    "my_response_type",
+    "organizer",
+    "required_attendees",
+    "optional_attendees",
+    "appointment_sequence_number",
+    "_start_timezone",
+)
+_MASTERS = ("recurrence", "modified_occurrences", "deleted_occurrences")
+
+
+@cache
+def _fields(*names: str, extended: bool = False) -> tuple[Any, ...]:
+    paths = [FieldPath(field=CalendarItem.get_field_by_fieldname(name)) for name in names]
+    if extended:
+        for kind in (CleanGlobalObjectId, Own):
+            paths.append(FieldPath(field=ExtendedPropertyField(kind.__name__.lower(), value_cls=kind)))
+    return tuple(paths)
+
+
+def calendar_of(mailbox: str) -> Any:
+    """The mailbox's default calendar folder."""
+    return DistinguishedFolderId(id="calendar", mailbox=Mailbox(email_address=mailbox))
+
+
+def changes(mailbox: str, state: str) -> Ask:
+    """SyncFolderItems: the next page after this state; of a first listing ("") with each item's time and kind."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        return SyncFolderItems(account=acting).call(  # type: ignore[no-any-return]
+            folder=calendar_of(mailbox),
+            shape="IdOnly",
+            additional_fields=_fields(*_LISTED),
+            sync_state=state or None,
+            ignore=None,
+            max_changes_returned=CHANGES_MAX,
+            sync_scope="NormalItems",
+        )
+
+    return make
+
+
+def items(ids: Sequence[str], *, masters: bool = True) -> Ask:
+    """GetItem: these items, or these changed occurrences, which have no recurrence of their own."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        return GetItem(account=acting).call(  # type: ignore[no-any-return]
+            items=[ItemId(id=one) for one in ids],
+            additional_fields=_fields(*_LOADED, *(_MASTERS if masters else ()), extended=True),
+            shape="IdOnly",
+        )
+
+    return make
+
+
+def folder(mailbox: str) -> Ask:
+    """GetFolder: the calendar, to see whether it can be reached."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        from exchangelib.folders import Calendar
+
+        name = FieldPath(field=Calendar.get_field_by_fieldname("name"))
+        count = FieldPath(field=Calendar.get_field_by_fieldname("total_count"))
+        return GetFolder(account=acting).call(  # type: ignore[no-any-return]
+            folders=[calendar_of(mailbox)], additional_fields=[name, count], shape="IdOnly"
+        )
+
+    return make
+
+
+# --- finding and writing --------------------------------------------------------------------------------------------
+
+
+class _Crafted(Raw, EWSAccountService):  # type: ignore[misc] # an untyped package
+    """An operation whose request is written here, because the package's own wants objects of its own."""
+
+    def __init__(self, operation: str, account: Acting) -> None:
+        self.SERVICE_NAME = operation
+        super().__init__(account=account)
+
+    def ask(self, payload: Any) -> Iterable[Node]:
+        """Send it."""
+        return self._get_elements(payload)
+
+
+def with_uid(mailbox: str, uid: str) -> Ask:
+    """FindItem: items whose clean global object id or our own property says this UID; whoever asks must compare."""
+    tests = [
+        _is_equal(_extended(CleanGlobalObjectId), base64.b64encode(goid_of(uid)).decode()),
+        _is_equal(_extended(OwnUid), uid[:UID_CHARS_MAX]),
+    ]
+
+    def make(acting: Acting) -> Iterable[Node]:
+        payload = _element(
+            "m:FindItem",
+            _element("m:ItemShape", _element("t:BaseShape", "IdOnly")),
+            _element("m:IndexedPageItemView", MaxEntriesReturned="20", Offset="0", BasePoint="Beginning"),
+            _element("m:Restriction", _element("t:Or", *tests)),
+            _element("m:ParentFolderIds", calendar_of(mailbox).to_xml(version=acting.version)),
+            Traversal="Shallow",
+        )
+        return _Crafted("FindItem", acting).ask(payload)
+
+    return make
+
+
+def create(mailbox: str, made: Draft, own: str) -> Ask:
+    """CreateItem: a meeting of the mailbox itself. Nobody is mailed."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        fields = {uri: _tree(tree) for uri, tree in made.fields}
+        before = [fields.pop(uri) for uri in [uri for uri in fields if uri.startswith("item:")]]
+        properties = [_property(Own, own), _property(OwnUid, made.uid[:UID_CHARS_MAX])]
+        item = _element("t:CalendarItem", *before, *properties, _element("t:UID", made.uid), *fields.values())
+        payload = _element(
+            "m:CreateItem",
+            _element("m:SavedItemFolderId", calendar_of(mailbox).to_xml(version=acting.version)),
+            _element("m:Items", item),
+            SendMeetingInvitations="SendToNone",
+        )
+        return _Crafted("CreateItem", acting).ask(payload)
+
+    return make
+
+
+def update(name: str, made: Draft | None, own: str) -> Ask:
+    """UpdateItem: these fields, or our own property alone. Nobody is mailed."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        changes = [
+            _element(
+                "t:SetItemField",
+                _element("t:FieldURI", FieldURI=uri),
+                _element("t:CalendarItem", _tree(tree)),
+            )
+            for uri, tree in (() if made is None else made.fields)
+        ]
+        changes.append(
+            _element("t:SetItemField", _extended(Own), _element("t:CalendarItem", _property(Own, own)))
+        )
+        payload = _element(
+            "m:UpdateItem",
+            _element(
+                "m:ItemChanges",
+                _element("t:ItemChange", _element("t:ItemId", Id=name), _element("t:Updates", *changes)),
+            ),
+            ConflictResolution="AlwaysOverwrite",
+            MessageDisposition="SaveOnly",
+            SendMeetingInvitationsOrCancellations="SendToNone",
+        )
+        return _Crafted("UpdateItem", acting).ask(payload)
+
+    return make
+
+
+def delete(name: str) -> Ask:
+    """DeleteItem: to the deleted items, where people still find it. Nobody is mailed."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        payload = _element(
+            "m:DeleteItem",
+            _element("m:ItemIds", _element("t:ItemId", Id=name)),
+            DeleteType="MoveToDeletedItems",
+            SendMeetingCancellations="SendToNone",
+        )
+        return _Crafted("DeleteItem", acting).ask(payload)
+
+    return make
+
+
+def _element(tag: str, *inside: Any, **attributes: str) -> Any:
+    element = create_element(tag, attrs=attributes or None)
+    for one in inside:
+        if isinstance(one, str):
+            element.text = safe_xml_value(one)
+        else:
+            element.append(one)
+    return element
+
+
+def _tree(tree: Tree) -> Any:
+    name, inside = tree
+    if name in ("StartTimeZone", "EndTimeZone"):
+        return _element(f"t:{name}", Id=str(inside))
+    if name == "Body":
+        return _element("t:Body", str(inside), BodyType="Text")
+    if isinstance(inside, str):
+        return _element(f"t:{name}", inside)
+    return _element(f"t:{name}", *(_tree(one) for one in inside))
+
+
+def _extended(kind: Any) -> Any:
+    return ExtendedPropertyField(kind.__name__.lower(), value_cls=kind).field_uri_xml()
+
+
+def _property(kind: Any, value: str) -> Any:
+    return _element("t:ExtendedProperty", _extended(kind), _element("t:Value", value))
+
+
+def _is_equal(field: Any, value: str) -> Any:
+    constant = _element("t:FieldURIOrConstant", _element("t:Constant", Value=safe_xml_value(value)))
+    return _element("t:IsEqualTo", field, constant)

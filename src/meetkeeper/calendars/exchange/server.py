@@ -1,0 +1,160 @@
+"""One Exchange server as all its rooms share it: one pool of threads and sessions, one gate, one way of asking.
+
+When the server says "not now" (ErrorServerBusy with or without a pause, 429, 503) every room waits: a retry storm is
+answered by more of the same. `exchangelib` blocks, so it is asked in threads, `concurrency` of them and no more; it is
+imported there, when the first room asks.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from meetkeeper.calendars.exchange.faults import to_error
+from meetkeeper.calendars.exchange.soap import Fault, Node
+from meetkeeper.core.configuration import ExchangeServer
+from meetkeeper.core.errors import Refused, Unavailable
+
+if TYPE_CHECKING:
+    from meetkeeper.calendars.exchange.line import Line
+
+QUIET_S_MIN = 5.0
+"""How long a busy server that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
+QUIET_S_MAX = 300.0
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How long and how much. Times in seconds: a connection, a silence, a request, a whole pass over a calendar."""
+
+    connect_s: float = 10.0
+    read_s: float = 60.0
+    request_s: float = 120.0
+    pass_s: float = 900.0
+    answer_bytes_max: int = 64 << 20
+
+
+LIMITS = Limits()
+
+
+class Secrets(Struct, frozen=True):
+    """What a configuration only names."""
+
+    password: str = ""
+    client_secret: str = ""
+
+
+Ask = Callable[[Any], Any]
+"""Given an account (`line.Acting`), makes a service request of exchangelib and calls it."""
+
+
+class EwsServer:
+    """One configured server. Rooms `join` it and `leave` it; the last one out lets go of threads and sessions."""
+
+    def __init__(
+        self, config: ExchangeServer, secrets: Secrets | None = None, *, limits: Limits = LIMITS
+    ) -> None:
+        """No I/O."""
+        split = urlsplit(config.url)
+        self.config = config
+        self.limits = limits
+        self.host = (split.hostname or "").lower()
+        self._origin = f"{split.scheme.lower()}://{split.netloc.rpartition('@')[2].lower()}"
+        self._secrets = secrets or Secrets()
+        self._slots = asyncio.Semaphore(config.concurrency)
+        self._threads: ThreadPoolExecutor | None = None
+        self._line: Line | None = None
+        self._rooms = 0
+        self._quiet_until = 0.0
+        self._strikes = 0
+
+    @property
+    def ahead_s(self) -> float:
+        """How far the server's clock is ahead of ours."""
+        return 0.0 if self._line is None else self._line.ahead_s
+
+    def join(self) -> None:
+        """Take part."""
+        self._rooms += 1
+
+    async def leave(self) -> None:
+        """Take part no longer. Threads in the middle of a request end with it, within `request_s`."""
+        self._rooms -= 1
+        if self._rooms > 0:
+            return
+        line, self._line = self._line, None
+        threads, self._threads = self._threads, None
+        if line is not None:
+            line.close()
+        if threads is not None:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ask(self, mailbox: str, make: Ask, until: float) -> tuple[Node, ...]:
+        """The response messages to one request, unchecked. `until` is the loop's time when the pass must end.
+
+        Raises our errors for everything about server and mailbox, and `Fault` for what concerns the request alone.
+        """
+        if self._rooms <= 0:
+            raise Unavailable("calendar.closed", f"{self.host} is no longer used by this configuration.")
+        self._mind_the_gate()
+        try:
+            async with asyncio.timeout_at(until), self._slots:
+                self._mind_the_gate()
+                if self._threads is None:
+                    self._threads = ThreadPoolExecutor(self.config.concurrency, f"ews-{self.config.id}")
+                loop = asyncio.get_running_loop()
+                messages: tuple[Node, ...] = await loop.run_in_executor(
+                    self._threads, self._in_thread, mailbox, make
+                )
+        except TimeoutError:
+            raise Unavailable("calendar.slow", f"{self.host} took too long; it is asked again.") from None
+        except Fault as fault:
+            self.heed(fault)
+            raise
+        except Unavailable as away:
+            if away.code == "calendar.busy":
+                self._be_quiet(away.retry_after_s)
+            raise
+        self._strikes = 0
+        return messages
+
+    def heed(self, fault: Fault) -> None:
+        """Let every room wait when the server says that it is too busy, whichever way it says so."""
+        if fault.code != "ErrorServerBusy":
+            return
+        pause_s = fault.back_off_s
+        if pause_s is None:
+            pause_s = min(QUIET_S_MIN * 2.0**self._strikes, QUIET_S_MAX)
+            self._strikes = min(self._strikes + 1, 10)
+        error = to_error(Fault(fault.code, fault.text, pause_s), self.host)
+        assert isinstance(error, Unavailable)
+        self._be_quiet(error.retry_after_s)
+        raise error
+
+    def _be_quiet(self, pause_s: float) -> None:
+        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
+
+    def _mind_the_gate(self) -> None:
+        wait = self._quiet_until - asyncio.get_running_loop().time()
+        if wait > 0:
+            raise Unavailable(
+                "calendar.busy", f"{self.host} has asked for a pause; nobody asks it now.", retry_after_s=wait
+            )
+
+    def _in_thread(self, mailbox: str, make: Ask) -> tuple[Node, ...]:
+        line = self._line
+        if line is None:
+            line = self._line = self._open_line()
+        return line.ask(mailbox, make)
+
+    def _open_line(self) -> "Line":
+        try:
+            from meetkeeper.calendars.exchange.line import Line
+        except ImportError as missing:
+            raise Refused(
+                "calendar.no-exchangelib",
+                f"Exchange calendars need the package exchangelib ({missing}); install meetkeeper[exchange].",
+            ) from None
+        return Line(self.config, self._secrets, self.limits, self._origin)

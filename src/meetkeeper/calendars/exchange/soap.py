@@ -1,0 +1,191 @@
+"""EWS answers as bounded values: bytes → a tree → response messages, or the fault that was given instead. Pure.
+
+An answer is somebody else's text: no DTD, no entities, a bounded number of elements and levels, and it must be whole:
+a recovering parser would read half an answer as "nothing more changed". Names are kept without their namespace,
+because servers disagree about them. Both forms of faults are read: with the code in `detail`, and as the faultcode.
+"""
+
+from collections.abc import Iterator, Mapping
+from xml.etree.ElementTree import ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+from msgspec import Struct
+
+from meetkeeper.core.errors import TheirMistake
+
+ELEMENTS_MAX = 500_000
+DEPTH_MAX = 64
+CODE_CHARS_MAX = 80
+TOO_LARGE = "calendar.answer-too-large"
+NOT_XML = "calendar.not-xml"
+"""Code of the error for an answer that is not well-formed; one odd item inside can be the cause."""
+_NOTHING: Mapping[str, str] = {}
+
+
+class Node(Struct, frozen=True):
+    """An element: its name without namespace, its own text, the elements inside, its attributes."""
+
+    name: str
+    text: str
+    inside: tuple["Node", ...] = ()
+    attributes: Mapping[str, str] = _NOTHING
+
+    def child(self, name: str) -> "Node | None":
+        """The first element of this name directly inside."""
+        for node in self.inside:
+            if node.name == name:
+                return node
+        return None
+
+    def all(self, name: str) -> Iterator["Node"]:
+        """Elements of this name directly inside."""
+        return (node for node in self.inside if node.name == name)
+
+    def at(self, *path: str) -> "Node | None":
+        """The element at the end of these names."""
+        node: Node | None = self
+        for name in path:
+            node = None if node is None else node.child(name)
+        return node
+
+    def say(self, *path: str) -> str:
+        """The trimmed text at the end of these names, or ""."""
+        node = self.at(*path)
+        return "" if node is None else node.text.strip()
+
+    def find(self, name: str) -> "Node | None":
+        """The first element of this name anywhere inside."""
+        for node in self.inside:
+            found = node if node.name == name else node.find(name)
+            if found is not None:
+                return found
+        return None
+
+
+class Fault(Exception):
+    """The server's own code for what went wrong, its words, and the pause it asks for in seconds."""
+
+    def __init__(self, code: str, text: str = "", back_off_s: float | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.text = text
+        self.back_off_s = back_off_s
+
+
+def parse(body: bytes) -> Node:
+    """The root element. Raises `TheirMistake`."""
+    parser = DefusedXMLParser(target=_Builder(), forbid_dtd=True)
+    try:
+        parser.feed(body)
+        root = parser.close()
+    except DefusedXmlException:
+        raise TheirMistake(
+            "calendar.hostile-xml",
+            "The Exchange server's answer declares XML entities, which only an attack needs; look at that server.",
+        ) from None
+    except (ParseError, LookupError, ValueError):
+        raise TheirMistake(
+            NOT_XML, "The Exchange server's answer is not XML; check that the address is that of EWS."
+        ) from None
+    assert isinstance(root, Node)
+    return root
+
+
+def messages_in(root: Node, operation: str) -> tuple[Node, ...]:
+    """The response messages of an operation. Raises `Fault`, or `TheirMistake` for any other answer."""
+    body = root.child("Body") if root.name == "Envelope" else None
+    if body is None:
+        raise _odd("no SOAP envelope")
+    fault = body.child("Fault")
+    if fault is not None:
+        raise fault_in(fault)
+    answer = body.child(f"{operation}Response")
+    if answer is None:
+        raise _odd(f"no answer to {operation}")
+    wrapped = answer.child("ResponseMessages")
+    if wrapped is None:
+        raise _odd("no response messages")
+    return tuple(wrapped.all(f"{operation}ResponseMessage"))
+
+
+def check(message: Node) -> Node:
+    """The message itself when it went well. Raises `Fault` with its code, `TheirMistake` when it has none."""
+    code = message.say("ResponseCode")
+    if message.attributes.get("ResponseClass") == "Success" and code == "NoError":
+        return message
+    if not code or code == "NoError":
+        raise _odd("a response that is neither success nor error")
+    raise Fault(_word(code), message.say("MessageText")[:200], _back_off(message.child("MessageXml")))
+
+
+def fault_in(fault: Node) -> Fault:
+    """The code from the detail, else from the faultcode with or without a prefix (gromox)."""
+    detail = fault.child("detail") or fault.child("Detail")
+    code = ""
+    wait = None
+    if detail is not None:
+        code = detail.say("ResponseCode")
+        wait = _back_off(detail.child("MessageXml"))
+    if not code:
+        code = (fault.say("faultcode") or fault.say("Code", "Value")).rpartition(":")[2]
+    text = fault.say("faultstring") or fault.say("Reason", "Text")
+    return Fault(_word(code), text[:200], wait)
+
+
+def _word(code: str) -> str:
+    word = code.strip()[:CODE_CHARS_MAX]
+    return word if word.isascii() and word.isalnum() else "odd code"
+
+
+def _back_off(xml: Node | None) -> float | None:
+    """BackOffMilliseconds in seconds."""
+    for value in [] if xml is None else xml.all("Value"):
+        text = value.text.strip()
+        if value.attributes.get("Name") == "BackOffMilliseconds" and text.isascii() and text.isdigit():
+            return int(text[:12]) / 1000
+    return None
+
+
+def _odd(what: str) -> TheirMistake:
+    return TheirMistake(
+        "calendar.odd-answer", f"The Exchange server gave {what}; check that the address is that of EWS."
+    )
+
+
+class _Builder:
+    """The parser's target: builds nodes, counts elements and levels."""
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, list[str], list[Node], Mapping[str, str]]] = []
+        self._root: Node | None = None
+        self._count = 0
+        self._names: dict[str, str] = {}
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self._count += 1
+        if self._count > ELEMENTS_MAX or len(self._open) >= DEPTH_MAX:
+            raise TheirMistake(
+                TOO_LARGE,
+                f"The Exchange server's answer has more than {ELEMENTS_MAX} elements or {DEPTH_MAX} levels; "
+                "look at that server.",
+            )
+        name = self._names.get(tag)
+        if name is None:
+            name = self._names[tag] = tag.rpartition("}")[2]
+        self._open.append((name, [], [], attributes or _NOTHING))
+
+    def data(self, text: str) -> None:
+        if self._open:
+            self._open[-1][1].append(text)
+
+    def end(self, _tag: str) -> None:
+        name, texts, inside, attributes = self._open.pop()
+        node = Node(name, "".join(texts), tuple(inside), attributes)
+        if self._open:
+            self._open[-1][2].append(node)
+        else:
+            self._root = node
+
+    def close(self) -> Node | None:
+        return self._root
