@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from meetkeeper.api import queries, times
 from meetkeeper.api.standing import bridge_standing, mail_standing
+from meetkeeper.core.asking import open_questions
 from meetkeeper.core.configuration import ClusterConfig
 from meetkeeper.core.effects import Announce, Effect, EnsureVmr, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.state import Kept, OutboxRow, State, Status
@@ -56,6 +57,7 @@ def risks(state: State, status: EngineStatus, now_s: float) -> tuple[Risk, ...]:
     found = [
         *_server(status),
         *_pair(status),
+        *_settings(state),
         *_brakes(state),
         *_hidden(state),
         *_calendars(state, status, now_s),
@@ -115,6 +117,14 @@ def _pair(status: EngineStatus) -> Iterator[Risk]:
         passive = pair.me if pair.role == "passive" else pair.peer
         text = f"{passive} is {pair.ready}: {' '.join(pair.reasons)}"
         yield _now(level, "standby", passive, text, "meetkeeper standby check")
+
+
+def _settings(state: State) -> Iterator[Risk]:
+    """Settings that lack something they need."""
+    for text in open_questions(state.settings()):
+        yield _now(
+            "amber", "settings", "links.internal_domains", text, "Set links.internal_domains and deploy it."
+        )
 
 
 def _brakes(state: State) -> Iterator[Risk]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from meetkeeper.api import times
 from meetkeeper.core import vmr as vmrs
 from meetkeeper.core.configuration import ClusterConfig
-from meetkeeper.core.words import Meeting, Person, Step, Uid, Vmr
+from meetkeeper.core.words import Foreign, Meeting, Person, Step, Uid, Vmr
 
 API = "/api/v1"
 
@@ -33,6 +33,19 @@ class VmrView(_View, frozen=True, kw_only=True):
     numeric_id: str
     pin: str
     bridge: str
+
+
+class ForeignView(_View, frozen=True, kw_only=True):
+    """The way in on another platform: `url` for a browser, `dial` for a video system (empty: none).
+
+    `rule` is the rule that found it, `source` where: link, location or body.
+    """
+
+    platform: str
+    url: str
+    dial: str
+    rule: str
+    source: str
 
 
 class Links(_View, frozen=True, kw_only=True):
@@ -65,6 +78,7 @@ class MeetingView(_View, frozen=True, kw_only=True):
     original_start: str | None
     vmr: VmrView | None
     links: Links
+    foreign: ForeignView | None = None
 
 
 class MeetingPage(_View, frozen=True, kw_only=True):
@@ -83,6 +97,17 @@ def vmr_view(vmr: Vmr, cluster: ClusterConfig) -> VmrView:
         numeric_id=vmr.numeric_id,
         pin=vmr.pin,
         bridge=vmr.bridge,
+    )
+
+
+def foreign_view(foreign: Foreign) -> ForeignView:
+    """A way in on another platform as it is answered."""
+    return ForeignView(
+        platform=foreign.platform,
+        url=foreign.url,
+        dial=foreign.dial,
+        rule=foreign.rule,
+        source=foreign.source,
     )
 
 
@@ -115,6 +140,7 @@ def meeting_view(meeting: Meeting, step: Step, series: Uid | None, cluster: Clus
             explain=f"{API}/explain/{meeting.id}",
             join=None if vmr is None else vmr.join_url,
         ),
+        foreign=None if meeting.foreign is None else foreign_view(meeting.foreign),
     )
 
 

@@ -192,7 +192,7 @@ def meeting(session: Session, *, meeting_id: str, json_out: bool) -> None:
 
 def meeting_facts(one: Answer) -> None:
     """A meeting, fact by fact."""
-    vmr = one["vmr"] or {}
+    vmr, foreign = one["vmr"] or {}, one.get("foreign") or {}
     show.facts(
         [
             ("meeting", one["id"]),
@@ -206,6 +206,14 @@ def meeting_facts(one: Answer) -> None:
             ("SIP", vmr.get("sip_uri", "")),
             ("number", vmr.get("numeric_id", "")),
             ("PIN", vmr.get("pin", "")),
+            (
+                "held on",
+                f"{foreign['platform']} (rule {foreign['rule']}, in its {foreign['source']})"
+                if foreign
+                else "",
+            ),
+            ("link", foreign.get("url", "")),
+            ("dial", foreign.get("dial", "")),
             ("series", one["series"] or ""),
         ]
     )

@@ -145,6 +145,10 @@ class RoomConfig(_Part, frozen=True, kw_only=True):
     calendar: CalendarSource = field(default_factory=NoCalendar)
     bridge: str = ""
     """The bridge for this room's meetings; empty: the first one configured."""
+    video: bool = False
+    """A video room: meetings in it are held by video, which asks for a VMR."""
+    trigger: Literal["", "always", "when_asked"] = ""
+    """When a meeting in this room gets a VMR; empty: as the cluster says (`vmr.trigger`)."""
     conflicts: bool = False
     """Accept overlapping bookings by API. Calendars decide for themselves."""
 
@@ -194,6 +198,16 @@ class VmrConfig(_Part, frozen=True, kw_only=True):
     """False: one VMR for a whole series. True: one for each occurrence."""
     all_day: bool = False
     """Give all-day entries a VMR too."""
+    trigger: Literal["always", "when_asked"] = "always"
+    """always: each meeting gets a VMR. when_asked: where a video room is in it, a keyword or a mailbox asks for it."""
+    keywords: Annotated[
+        tuple[Annotated[str, Meta(min_length=2, max_length=60)], ...], Meta(max_length=50)
+    ] = ()
+    """Words in subject, location or body that ask for a VMR, such as `@video`; upper and lower case are the same."""
+    trigger_mailboxes: Annotated[tuple[str, ...], Meta(max_length=50)] = ()
+    """Addresses that ask for a VMR by being invited: resource mailboxes that accept every meeting."""
+    organizers: Literal["anyone", "internal"] = "anyone"
+    """internal: meetings of organizers outside of `links.internal_domains` get no VMR of ours."""
     retire_after_s: Seconds = 900
     """How long after its last meeting a one-time VMR is taken off the bridge."""
     tombstone_s: Annotated[int, Meta(ge=0)] = 90 * 86_400

@@ -24,6 +24,8 @@ class Field(StrEnum):
     ROOMS = "rooms"
     DESCRIPTION = "description"
     PRIVATE = "private"
+    JOIN = "join"
+    """Its calendar names another way in, or asks for a VMR that it does not have."""
 
 
 class New(Struct, frozen=True, kw_only=True, gc=False):

@@ -18,7 +18,7 @@ from meetkeeper.core.configuration import Config
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.invitation_words import SEE_CALENDAR, say_days, say_offset, say_recurrence, say_span
 from meetkeeper.core.state import Series
-from meetkeeper.core.words import Entry, Meeting, Person, RoomId, Vmr
+from meetkeeper.core.words import Entry, Foreign, Meeting, Person, RoomId, Vmr
 from meetkeeper.core.zones import find_zone
 
 PRIVATE_TITLE = "Private meeting"
@@ -82,7 +82,8 @@ class Invitation(Struct, frozen=True, kw_only=True, gc=False):
     """All an invitee must read. `ref` names the meeting in block markers and notices.
 
     `when` is the next occurrence for a series, and `repeats` then says the rule in words. `description` is plain
-    text with line breaks, cleaned by the caller. `join` is None for a meeting without a VMR.
+    text with line breaks, cleaned by the caller. `join` is None for a meeting without a VMR; `foreign` is then the way
+    in on another platform, if there is one.
     """
 
     kind: Kind
@@ -97,6 +98,7 @@ class Invitation(Struct, frozen=True, kw_only=True, gc=False):
     private: bool = False
     changes: tuple[Change, ...] = ()
     description: str = ""
+    foreign: Foreign | None = None
 
     @property
     def cancelled(self) -> bool:
@@ -121,6 +123,7 @@ def of_meeting(
         private=meeting.private,
         changes=changes,
         description="" if meeting.private else without_block(description),
+        foreign=meeting.foreign,
     )
 
 
@@ -147,6 +150,7 @@ def of_series(
         repeats=repeats_of(series),
         private=series.private,
         description="" if series.private else without_block(description),
+        foreign=series.foreign,
     )
 
 

@@ -109,12 +109,17 @@ def keep_new(
     stands = own_vmr and meeting.vmr is not None and meeting.vmr.bridge in state.link_bridges
     draft.change(kept(meeting, Step.PROVISIONED if stands else Step.SCHEDULED, series, own_vmr=own_vmr))
     draft.place(meeting)
-    if stands:
+    if stands or (series is None and tells_foreign(state, meeting)):
         draft.effect(Announce(meeting.revision, meeting=meeting.id))
     elif own_vmr:
         ask_bridge_or_tell(draft, meeting)
     if series is None and meeting.origin == "api":
         write_items(state, draft, meeting)
+
+
+def tells_foreign(state: State, told: Meeting | Series) -> bool:
+    """True when its way in is foreign and its invitees are told by us all the same."""
+    return told.foreign is not None and state.settings().links.mail == "all"
 
 
 def ask_bridge_or_tell(draft: Draft, meeting: Meeting) -> None:
@@ -183,11 +188,11 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
         id=old.id,
         vmr=old.vmr,
         revision=old.revision + 1,
-        sequence=_next_sequence(old, new),
+        sequence=next_sequence(old, new),
         origin=old.origin,
         original_start_s=old.original_start_s,
     )
-    step = _step_after(row, meeting, draft.now_s, state.settings().time.open_before_s)
+    step = step_after(row, meeting, draft.now_s, state.settings().time.open_before_s)
     draft.change(kept(meeting, step, row.series, own_vmr=not shared))
     draft.place(meeting)
     revived = step is Step.SCHEDULED and row.step not in OPEN_STEPS
@@ -197,7 +202,7 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
             draft.effect(EnsureVmr(alias, meeting.id, Phase.CLOSED, turn))
         elif revived or meeting.subject != old.subject:
             draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, turn))
-    told = meeting.vmr is not None or meeting.origin == "api"
+    told = meeting.vmr is not None or meeting.origin == "api" or tells_foreign(state, meeting)
     if told and not shared and not is_untold(state, row.alias):
         draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped(old, meeting)))
     return meeting
@@ -222,7 +227,7 @@ def dropped(before: Meeting | Series, after: Meeting | Series) -> tuple[str, ...
     return tuple(one.email for one in (before.organizer, *before.invitees) if one.email not in left)
 
 
-def _next_sequence(old: Meeting, new: Meeting) -> int:
+def next_sequence(old: Meeting, new: Meeting) -> int:
     """The iCalendar SEQUENCE of a changed meeting. Of one that a calendar brought the organizer alone counts it up:
 
     a number ahead of theirs would make their own next update look stale (RFC 5546 §2.1.5).
@@ -230,7 +235,7 @@ def _next_sequence(old: Meeting, new: Meeting) -> int:
     return new.sequence if old.origin == "calendar" else max(old.sequence + 1, new.sequence)
 
 
-def _step_after(row: Kept, meeting: Meeting, now_s: float, open_before_s: int) -> Step:
+def step_after(row: Kept, meeting: Meeting, now_s: float, open_before_s: int) -> Step:
     """Where a changed meeting stands: moved ahead it waits again, extended it is live again, revived it starts over.
 
     A running meeting whose start stays runs on, whatever the clock or the configuration say by now.
@@ -251,7 +256,7 @@ def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) ->
         return
     shared = shares_vmr(state, row)
     cancelled = msgspec.structs.replace(
-        meeting, revision=meeting.revision + 1, sequence=_next_sequence(meeting, meeting)
+        meeting, revision=meeting.revision + 1, sequence=next_sequence(meeting, meeting)
     )
     draft.change(kept(cancelled, Step.CANCELLED, row.series, own_vmr=not shared))
     draft.note("meeting.cancelled", meeting.id, why)
@@ -266,7 +271,7 @@ def cancel(state: State, draft: Draft, row: Kept, meeting: Meeting, why: str) ->
         draft.change(
             EffectMoved(untold_key(row.alias), Status.DONE, reason="cancelled before anyone was told")
         )
-    elif meeting.vmr is not None or meeting.origin == "api":
+    elif meeting.vmr is not None or meeting.origin == "api" or tells_foreign(state, meeting):
         draft.effect(Announce(cancelled.revision, meeting=meeting.id, cancelled=True))
     if row.series is None and meeting.origin == "api":
         write_items(state, draft, cancelled, remove=True)

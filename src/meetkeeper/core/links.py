@@ -78,7 +78,7 @@ class Finder:
             matches = self._matches(name, word)
             if matches:
                 groups.setdefault(name, []).extend(matches)
-            elif word.is_web:
+            elif word.host and word.host not in self._own:
                 unmatched[word.text] = None
         unknown = tuple(unmatched)[:UNMATCHED_MAX]
         found = [match for group in groups.values() for match in group]
@@ -91,16 +91,12 @@ class Finder:
         return Seen(self._foreign(min(found, key=_rank), found, sources), unknown)
 
     def _matches(self, source: str, word: Word) -> list[_Match]:
-        host, place = "", ""
+        host, place = word.host, ""
         query: dict[str, str] = {}
         if word.is_web:
-            try:
-                split = urlsplit(word.text)
-                host = (split.hostname or "").lower()
-            except ValueError:
-                return []
             if not host or host in self._own:
                 return []
+            split = urlsplit(word.text)
             route, _, routed = split.fragment.partition("?")
             place = split.path + (f"#{route}" if route else "")
             query = {**parameters(routed), **parameters(split.query)}

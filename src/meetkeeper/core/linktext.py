@@ -48,6 +48,14 @@ class Word(Struct, frozen=True, gc=False):
         return f"{self.scheme}:{self.rest}" if self.scheme else self.rest
 
     @property
+    def host(self) -> str:
+        """The host of a link in lower case; "" for anything else."""
+        try:
+            return (urlsplit(self.text).hostname or "").lower() if self.is_web else ""
+        except ValueError:
+            return ""
+
+    @property
     def is_web(self) -> bool:
         """A link for a browser."""
         return self.scheme in ("http", "https")

@@ -8,6 +8,7 @@ from typing import assert_never
 
 import msgspec
 
+from meetkeeper.core.asking import wants_vmr
 from meetkeeper.core.changes import CookieKept, EffectMoved, RoomTold
 from meetkeeper.core.commands import ReleaseBrake
 from meetkeeper.core.drafting import Draft
@@ -27,9 +28,7 @@ from meetkeeper.core.findings import (
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.keeping import (
     ask_bridge_for_series,
-    bridge_for,
     cancel,
-    choose_vmr,
     dropped,
     is_needed,
     is_untold,
@@ -41,6 +40,7 @@ from meetkeeper.core.keeping import (
     kept,
     leave_vmr,
     retire,
+    tells_foreign,
     untold_key,
     write_series,
 )
@@ -48,9 +48,17 @@ from meetkeeper.core.plan import Decision
 from meetkeeper.core.reconcile import digest_page, due_uids, horizon_s, roll, settle
 from meetkeeper.core.reconcile import release_brake as released
 from meetkeeper.core.series import roll_booked
-from meetkeeper.core.state import RoomNews, Series, State, Status
+from meetkeeper.core.state import Kept, RoomNews, Series, State, Status
 from meetkeeper.core.vmr import Scope, marker_lineage
-from meetkeeper.core.words import RUNNING_STEPS, Meeting, Step, Uid
+from meetkeeper.core.ways import (
+    change_way,
+    leave_for_link,
+    note_link,
+    series_left,
+    vmr_again,
+    vmr_of_changed,
+)
+from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, Step, Uid
 
 UIDS_MAX = 200
 """UIDs settled in one plan; the rest follow in the next."""
@@ -165,8 +173,24 @@ def _carry(state: State, draft: Draft, found: UidFindings) -> None:
         series = _carry_series(state, draft, found.series, quiet=booked_here and not meetings)
     for finding in meetings:
         _carry_meeting(state, draft, finding, series)
+    if series is not None and not booked_here:
+        _follow_series(state, draft, series, found)
     if booked_here and meetings:
         _write_back(state, draft, series, meetings)
+
+
+def _follow_series(state: State, draft: Draft, series: Series, found: UidFindings) -> None:
+    """Occurrences that nothing else changes, and that met in the VMR which their series has left."""
+    before = None if found.series is None else found.series.before
+    if before is None or before.vmr is None or series.vmr is not None or series.over:
+        return
+    changed = {one.after.id if isinstance(one, Changed) else one.meeting.id for one in found.meetings}
+    for one in state.occurrences.get(series.uid, {}):
+        row = state.meetings[one]
+        if one not in changed and row.alias == before.vmr.alias and row.step in OPEN_STEPS:
+            meeting = state.decode(row)
+            same = Changed(before=meeting, after=meeting, step=row.step, fields=(Field.JOIN,))
+            _carry_changed(state, draft, row, same, series)
 
 
 def _booked_here(state: State, uid: Uid) -> bool:
@@ -226,9 +250,12 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     series, before = finding.series, finding.before
     single = state.meeting(meeting_id(series.uid, None))
     known = series.vmr or (None if single is None else single.vmr)
-    if series.vmr is None and _wants_vmr(state, series) and not config.vmr.each_occurrence:
-        vmr = known or choose_vmr(state, Scope(series.uid), bridge_for(state, series.rooms))
-        series = msgspec.structs.replace(series, vmr=vmr)
+    left = series.vmr if series.foreign is not None else None
+    if left is not None:
+        series = msgspec.structs.replace(series, vmr=None, former_vmr=left)
+    elif series.vmr is None and wants_vmr(state, series) and not config.vmr.each_occurrence:
+        vmr = known or vmr_again(state, series if single is None else single, Scope(series.uid))
+        series = msgspec.structs.replace(series, vmr=vmr, former_vmr=None)
     told = finding.told and not quiet
     ended = finding.event is SeriesEvent.ENDED
     if before is not None and told:
@@ -248,13 +275,18 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     keep_series(draft, as_kept, finding.expanded_until_s)
     if finding.replaced:
         return series
+    if left is not None and before is not None:
+        series_left(state, draft, before, series, left)
+        return series
     if series.vmr is None:
-        if told and series.origin == "api" and not own_vmrs and before is not None:
-            gone = dropped(before, series)
+        ours = series.origin == "api" and not own_vmrs and before is not None
+        if told and (ours or tells_foreign(state, series)):
+            gone = () if before is None else dropped(before, series)
             draft.effect(Announce(series.revision, series=series.uid, cancelled=ended, dropped=gone))
         return series
     alias = series.vmr.alias
-    if finding.event is SeriesEvent.NEW or (before is not None and before.over and not ended):
+    gained = before is not None and before.vmr is None and not ended
+    if finding.event is SeriesEvent.NEW or gained or (before is not None and before.over and not ended):
         ask_bridge_for_series(state, draft, series, None if known is None else before or single)
     elif ended:
         retire(state, draft, series.vmr.alias, series.vmr.bridge)
@@ -265,19 +297,6 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
     elif told and not is_untold(state, alias) and before is not None:
         draft.effect(Announce(series.revision, series=series.uid, dropped=dropped(before, series)))
     return series
-
-
-def _wants_vmr(state: State, told: Meeting | Series) -> bool:
-    """All-day entries get a VMR when asked for; everything needs a bridge to stand on."""
-    config = state.settings()
-    if not config.bridges:
-        return False
-    if isinstance(told, Series):
-        master = told.item.master
-        all_day = master is not None and master.all_day
-    else:
-        all_day = told.all_day
-    return config.vmr.all_day or not all_day
 
 
 def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: Series | None) -> None:
@@ -292,7 +311,7 @@ def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: 
                 shared = row.series is not None and row.alias in state.series_by_alias
                 draft.change(kept(finding.after, row.step, row.series, own_vmr=not shared))
             else:
-                keep_changed(state, draft, row, finding.before, finding.after)
+                _carry_changed(state, draft, row, finding, series)
         case Vanished():
             row = state.meetings.get(finding.meeting.id)
             if row is None:
@@ -312,6 +331,18 @@ def _carry_meeting(state: State, draft: Draft, finding: MeetingFinding, series: 
             assert_never(never)
 
 
+def _carry_changed(state: State, draft: Draft, row: Kept, finding: Changed, series: Series | None) -> None:
+    """A changed meeting keeps its VMR, unless its calendar names another way in, or none any more."""
+    before, after = finding.before, finding.after
+    known = series if series is not None or row.series is None else state.one_series(row.series)
+    vmr = vmr_of_changed(state, row, before, after, known)
+    if vmr == before.vmr:
+        keep_changed(state, draft, row, before, after)
+        return
+    shared = vmr is not None and known is not None and row.series is not None and vmr == known.vmr
+    change_way(state, draft, row, before, after, vmr=vmr, shared=shared)
+
+
 def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) -> None:
     """A new meeting shares its series' VMR, brings back the one it had or follows a series there, or gets its own."""
     meeting = finding.meeting
@@ -319,6 +350,11 @@ def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) 
     of_series = None if known is None or meeting.original_start_s is None else known.uid
     if of_series is not None and known is not None:
         meeting = msgspec.structs.replace(meeting, origin=known.origin)
+        if known.origin == "api":
+            meeting = msgspec.structs.replace(meeting, foreign=None)
+    if meeting.foreign is not None:
+        _carry_linked(state, draft, finding, meeting, series)
+        return
     if of_series is not None and known is not None and known.vmr is not None:
         shared = msgspec.structs.replace(meeting, vmr=known.vmr)
         keep_new(state, draft, shared, of_series, own_vmr=False)
@@ -329,15 +365,36 @@ def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) 
         if series is None:
             leave_vmr(state, draft, meeting.uid)
     fresh = vmr is None
-    if fresh and _wants_vmr(state, meeting):
-        scope = Scope(meeting.uid, meeting.original_start_s)
-        vmr = choose_vmr(state, scope, bridge_for(state, meeting.rooms))
+    if fresh and wants_vmr(state, meeting):
+        vmr = vmr_again(state, meeting, Scope(meeting.uid, meeting.original_start_s))
+        meeting = msgspec.structs.replace(meeting, former_vmr=None)
     full = msgspec.structs.replace(meeting, vmr=vmr)
     before = finding.revived or known
     if fresh or before is None:
         keep_new(state, draft, full, of_series, own_vmr=of_series is None or vmr is not None)
     else:
         keep_again(state, draft, full, of_series, before)
+
+
+def _carry_linked(state: State, draft: Draft, finding: New, meeting: Meeting, series: Series | None) -> None:
+    """A new meeting whose way in is foreign: nothing of ours stands for it any more."""
+    known = series or state.one_series(meeting.uid)
+    of_series = None if known is None or meeting.original_start_s is None else known.uid
+    vmr = meeting.vmr
+    if of_series is None and known is not None and known.vmr is not None:
+        vmr = known.vmr
+        if series is None:
+            leave_vmr(state, draft, meeting.uid)
+    shared = of_series is not None and (known is None or vmr is None or known.vmr == vmr)
+    told = vmr is not None and finding.revived is None and not is_untold(state, vmr.alias)
+    if vmr is not None and not shared:
+        meeting = leave_for_link(state, draft, meeting, vmr)
+    else:
+        meeting = msgspec.structs.replace(meeting, vmr=None)
+        note_link(draft, meeting)
+    keep_new(state, draft, meeting, of_series, own_vmr=of_series is None)
+    if told and not shared:
+        draft.effect(Announce(meeting.revision, meeting=meeting.id))
 
 
 def survey(state: State, draft: Draft, event: BridgeSurveyed) -> None:

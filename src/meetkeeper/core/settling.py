@@ -38,6 +38,8 @@ from meetkeeper.core.theirs import (
 from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, MeetingId, RoomId, Step, Uid
 from meetkeeper.core.zones import DAY_S
 
+LINKS_NOTED_MAX = 5
+
 
 def settle(state: State, uid: Uid, now_s: float) -> UidFindings:
     """What all rooms' items with this UID mean for our meetings. Apply it, ask again: nothing is found."""
@@ -98,7 +100,7 @@ class _Case:
         self._note_problems(reading)
         return UidFindings(
             uid=self.uid,
-            items=self._settled_rows(alone=bool(wanted) and self._may_let_go(reading, meetings)),
+            items=self._settled_rows(alone=self._may_let_go(reading, wanted, meetings)),
             series=series,
             meetings=meetings,
             same=same,
@@ -167,7 +169,15 @@ class _Case:
                 return None
             return New(meeting=replace(meeting, revision=self._next_revision(meeting)))
         before = self.state.decode(row)
-        after = replace(meeting, revision=before.revision, vmr=before.vmr, origin=before.origin)
+        after = replace(
+            meeting,
+            revision=before.revision,
+            vmr=before.vmr,
+            former_vmr=before.former_vmr,
+            origin=before.origin,
+        )
+        if before.origin == "api":
+            after = replace(after, foreign=None, asked=False)
         if row.step not in OPEN_STEPS:
             return self._revived(row, before, after)
         fields = differences(before, after)
@@ -221,7 +231,15 @@ class _Case:
             vmr = None if self.series is None else self.series.vmr
             series = replace(series, revision=max(told, default=0) + 1, vmr=vmr)
             return SeriesFinding(event=SeriesEvent.NEW, series=series, expanded_until_s=until_s, told=True)
-        series = replace(series, revision=before.revision, vmr=before.vmr, origin=before.origin)
+        series = replace(
+            series,
+            revision=before.revision,
+            vmr=before.vmr,
+            former_vmr=before.former_vmr,
+            origin=before.origin,
+        )
+        if before.origin == "api":
+            series = replace(series, foreign=None, asked=False)
         if same_series(before, series):
             if until_s == self._expanded_until_s():
                 return None
@@ -276,8 +294,12 @@ class _Case:
                 changes.append(kept_row(replace(row, item=item, settle_at_s=None)))
         return tuple(changes)
 
-    def _may_let_go(self, reading: Reading, meetings: tuple[MeetingFinding, ...]) -> bool:
+    def _may_let_go(
+        self, reading: Reading, wanted: dict[MeetingId, Meeting], meetings: tuple[MeetingFinding, ...]
+    ) -> bool:
         """The one copy there is says no more than the meeting made from it, version included."""
+        if not wanted or any(one.foreign is not None or one.asked for one in wanted.values()):
+            return False
         if len(self.present) != 1 or reading.repeats or self._is_booked():
             return False
         if meetings or self.single is None:
@@ -286,6 +308,10 @@ class _Case:
 
     def _note_problems(self, reading: Reading) -> None:
         self.notes.extend(Note("sync.problem", self.uid, problem) for problem in reading.problems)
+        if reading.unmatched:
+            hosts = sorted({link.split("/")[2] for link in reading.unmatched})[:LINKS_NOTED_MAX]
+            why = f"no rule knows its links to {', '.join(hosts)}; `meetkeeper links test` tries rules"
+            self.notes.append(Note("link.unmatched", self.uid, why))
 
     # --- booked here -----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from meetkeeper.core.words import (
     Alias,
     CalendarItem,
     EffectKey,
+    Foreign,
     Meeting,
     MeetingId,
     Person,
@@ -90,6 +91,10 @@ class Series(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Cancelled or ended: brings no further occurrence."""
     own_vmrs: bool = False
     """Booked here with a VMR for each occurrence, which is announced by itself."""
+    foreign: Foreign | None = None
+    former_vmr: Vmr | None = None
+    asked: bool = False
+    """These three as in `words.Meeting`."""
 
 
 class SeriesRow(Struct, frozen=True, gc=False):

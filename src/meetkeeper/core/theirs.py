@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from meetkeeper.core.asking import Way, way_of
 from meetkeeper.core.configuration import Config
 from meetkeeper.core.findings import Field
 from meetkeeper.core.identity import fingerprint, meeting_id
@@ -30,6 +31,7 @@ from meetkeeper.core.words import (
     SUBJECT_CHARS_MAX,
     CalendarItem,
     Entry,
+    Foreign,
     Meeting,
     MeetingId,
     Occurrence,
@@ -143,6 +145,8 @@ class Reading:
         self._state = state
         self._config = state.settings()
         self._addresses = _addresses(self._config)
+        self._ways: dict[int, tuple[Entry, Way]] = {}
+        self.unmatched: dict[str, None] = {}
         self.zone = zone_of(state, min((copy.room for copy in copies), default=None))
 
     @property
@@ -176,6 +180,7 @@ class Reading:
         organizer = entry.organizer or (master.organizer if master is not None else None)
         organizer = self._organizer(organizer, rooms)
         sequence, modified_s = copy.version if original_s is None else (0, 0)
+        way = self._way(entry)
         return Meeting(
             id=meeting_id(self.uid, original_s),
             uid=self.uid,
@@ -192,7 +197,17 @@ class Reading:
             description=_description(entry),
             all_day=entry.all_day,
             private=entry.private,
+            foreign=way.foreign,
+            asked=way.asked,
         )
+
+    def _way(self, entry: Entry) -> Way:
+        """What the entry says about its way in. Many occurrences share one entry, which is read once."""
+        known = self._ways.get(id(entry))
+        if known is None:
+            known = self._ways[id(entry)] = (entry, way_of(self._config, entry))
+            self.unmatched.update(dict.fromkeys(known[1].unmatched))
+        return known[1]
 
     def series(self) -> Series:
         """What all occurrences share, from the newest copy that knows the whole series; no VMR, revision 1."""
@@ -200,6 +215,7 @@ class Reading:
         entry = copy.item.master or min(copy.item.overrides, key=_recurrence_id)
         rooms = tuple(sorted(other.room for other in self.copies))
         organizer = self._organizer(entry.organizer, rooms)
+        way = self._way(entry)
         series = Series(
             uid=self.uid,
             subject=_subject(entry),
@@ -212,13 +228,15 @@ class Reading:
             description=_description(entry),
             private=entry.private,
             item=copy.item,
+            foreign=way.foreign,
+            asked=way.asked,
         )
         return replace(series, digest=self._digest(series))
 
     def _digest(self, series: Series) -> str:
-        """A hash of what invitees are told of a series: subject, people, rooms, rule, times and exceptions."""
+        """A hash of what invitees are told of a series: subject, people, rooms, times, foreign way in."""
         item = series.item
-        told = (
+        told: tuple[object, ...] = (
             series.subject,
             series.organizer.email,
             _emails(series.invitees),
@@ -226,6 +244,8 @@ class Reading:
             self._times(item.master) if item.master is not None else None,
             sorted(self._times(entry) for entry in item.overrides),
         )
+        if series.foreign is not None:
+            told = (*told, series.foreign.url, series.foreign.dial)
         return (
             base64.b32encode(hashlib.sha256(msgspec.json.encode(told)).digest()[:15]).decode("ascii").lower()
         )
@@ -264,7 +284,7 @@ class Reading:
 
 def differences(before: Meeting, after: Meeting) -> tuple[Field, ...]:
     """What a person would notice. People are who they are by address: a name spelled differently is no news."""
-    pairs = {
+    pairs: dict[Field, tuple[object, object]] = {
         Field.TIME: (
             (before.start_s, before.end_s, before.time_zone, before.all_day),
             (after.start_s, after.end_s, after.time_zone, after.all_day),
@@ -275,8 +295,16 @@ def differences(before: Meeting, after: Meeting) -> tuple[Field, ...]:
         Field.ROOMS: (before.rooms, after.rooms),
         Field.DESCRIPTION: (before.description, after.description),
         Field.PRIVATE: (before.private, after.private),
+        Field.JOIN: (_door(before.foreign), _door(after.foreign)),
     }
+    if after.asked and not before.asked and before.vmr is None and after.foreign is None:
+        pairs[Field.JOIN] = (False, True)
     return tuple(field for field, (old, new) in pairs.items() if old != new)
+
+
+def _door(foreign: Foreign | None) -> tuple[str, str] | None:
+    """Which rule found it where is nobody's news."""
+    return None if foreign is None else (foreign.url, foreign.dial)
 
 
 def same_series(before: Series, after: Series) -> bool:
@@ -295,6 +323,8 @@ def _compared(series: Series) -> tuple[object, ...]:
         series.private,
         series.item.fingerprint,
         series.digest,
+        series.foreign,
+        series.asked or series.vmr is not None,
     )
 
 

@@ -110,6 +110,12 @@ class Meeting(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     all_day: bool = False
     private: bool = False
     origin: Literal["calendar", "api"] = "calendar"
+    foreign: Foreign | None = None
+    """The way in on somebody else's platform that its calendar names; such a meeting has no VMR."""
+    former_vmr: Vmr | None = None
+    """The VMR that a foreign way in took the place of; it comes back, the same, when that goes."""
+    asked: bool = False
+    """A keyword or an invited mailbox asks for a VMR (`core.asking`)."""
 
 
 class Entry(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):

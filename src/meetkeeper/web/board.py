@@ -61,6 +61,8 @@ class Line(Struct, frozen=True, kw_only=True):
     tone: str
     organizer: str
     has_vmr: bool
+    platform: str = ""
+    """Whose link is the way in, when it is not ours."""
 
 
 class Bar(Struct, frozen=True, kw_only=True):
@@ -218,6 +220,7 @@ def _line(found: Found, now_s: float, zone: ZoneInfo, rooms: dict[RoomId, RoomCo
         tone="bad" if when.startswith("late") else tone_of(found),
         organizer=meeting.organizer.name or meeting.organizer.email,
         has_vmr=meeting.vmr is not None,
+        platform="" if meeting.foreign is None else meeting.foreign.platform,
     )
 
 

@@ -181,6 +181,7 @@ async def _meeting_page(
         origin=meeting.origin,
         revision=meeting.revision,
         vmr=None if meeting.vmr is None else vmr_view(meeting.vmr, cluster),
+        foreign=meeting.foreign,
         open=found.step in OPEN_STEPS,
         history=[_told(history_item(row), row.at_s, zone.key) for row in rows],
     )
