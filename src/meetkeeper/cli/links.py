@@ -1,15 +1,17 @@
 """The rule tester for join links: `links test` says which rule finds what in an invitation."""
 
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 import rich_click as click
 
 from meetkeeper.api.client import MeetkeeperError
-from meetkeeper.api.linktest import BYTES_MAX, Tried, try_links
 from meetkeeper.cli import show
 from meetkeeper.cli.session import Session, as_json, json_option, pass_session
+
+if TYPE_CHECKING:
+    from meetkeeper.api.linktest import Tried
 
 
 @click.group()
@@ -32,6 +34,8 @@ def links_test(
 
     With a server (--home, --url) its own rules are tried too; without one the built-in rules.
     """
+    from meetkeeper.api.linktest import BYTES_MAX, try_links  # late: no other command reads calendar items
+
     config, why = (None, "") if built_in else _config(session)
     answer = try_links(file.read(BYTES_MAX + 1), config)
     if json_out:
@@ -56,7 +60,7 @@ def _config(session: Session) -> tuple[dict[str, Any] | None, str]:
     return config, ""
 
 
-def _tell(one: Tried) -> None:
+def _tell(one: "Tried") -> None:
     found = one.foreign
     facts = [("in", one.of)]
     if found is None:
