@@ -32,8 +32,11 @@ from meetkeeper.core.configuration import (
     Secret,
 )
 from meetkeeper.core.errors import NotFound, TheirMistake, Unavailable
-from meetkeeper.core.events import Event, Ticked
+from meetkeeper.core.events import Event, PageSeen, Ticked
 from meetkeeper.core.plan import Decision, Plan, apply_plan
+from meetkeeper.core.preview import Preview, picture
+from meetkeeper.core.preview import preview as previewed
+from meetkeeper.core.roomsettings import Examined, Finding
 from meetkeeper.core.state import State
 from meetkeeper.core.words import Alias, MeetingId, RoomId
 from meetkeeper.engine.node import KeptFrame
@@ -155,6 +158,8 @@ class Small:
         self.subscribers: list[Subscribed] = []
         self.bridge_ok = True
         self.room_error = ""
+        self.pages: list[PageSeen] = []
+        self.findings: tuple[Finding, ...] = ()
         self.pair: PairStatus | None = None
         self.fails: Exception | None = None
         self.keep(Plan(NOW_S, (Founded("lineage"), ConfigDeployed(1, "test", raw(configured)))))
@@ -256,6 +261,15 @@ class Small:
                 notes = tuple(f"{note.code} {note.about}: {note.why}" for note in frame.plan.notes)
                 rows.append(HistoryRow(frame.epoch, frame.seq, frame.plan.at_s, lines, notes))
         return rows[:limit]
+
+    async def preview_resync(self, room: RoomId) -> Preview:
+        """What the real core makes of the pages that are given."""
+        uids = {item.uid for page in self.pages for item in page.items}
+        return previewed(picture(self.state, room, uids, self.clock_s), self.pages, self.clock_s)
+
+    async def examine(self, room: RoomId) -> Examined:
+        """What is given."""
+        return Examined(findings=self.findings, items=7)
 
     def poke(self, room: RoomId) -> None:
         """Remember who was asked for."""

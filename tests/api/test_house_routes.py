@@ -7,9 +7,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from meetkeeper.core.changes import EffectMoved, RoomTold
+from meetkeeper.core.events import PageSeen
 from meetkeeper.core.plan import Plan
+from meetkeeper.core.roomsettings import judge
 from meetkeeper.core.state import RoomNews, Status
-from meetkeeper.core.words import RoomId
+from meetkeeper.core.words import CalendarItem, RoomId
+from meetkeeper.itemtext.reading import read_item
+from meetkeeper.testing.contracts.calendar import text_of
 from tests.api.house import LOCAL_TOKEN, NOW_S, READS, WRITES, House, pair_status
 
 
@@ -292,3 +296,30 @@ def replace_preview(gate: object) -> object:
     import dataclasses
 
     return dataclasses.replace(gate, preview=None)  # type: ignore[type-var]
+
+
+async def test_a_resync_is_looked_at_before_it_is_done(house: House) -> None:
+    """The preview names what would be made, with its mails, and nothing of it is kept."""
+    item = read_item("a.ics", text_of("a", "Talk").replace(b"20261201", b"20270901"))
+    assert isinstance(item, CalendarItem)
+    house.engine.pages = [PageSeen(RoomId("oslo-4"), (item,), listing=frozenset({"a.ics"}))]
+    seq = house.engine.seq
+    found = (await house.client.get("/api/v1/rooms/oslo-4/resync", headers=READS)).json()
+    assert (found["items"], found["creates"], found["changes"], found["deletes"]) == (1, 1, 0, 0)
+    assert (found["uris_changed"], found["complete"]) == (0, True)
+    assert [(line["what"], line["subject"]) for line in found["lines"]] == [("create", "Talk")]
+    assert (house.engine.seq, house.engine.poked) == (seq, [])
+    assert (await house.client.get("/api/v1/rooms/osl/resync", headers=READS)).status_code == 404
+
+
+async def test_a_room_is_examined(house: House) -> None:
+    """What the doctor found comes worst first, each with symptom and remedy."""
+    house.engine.findings = judge(
+        "oslo@rooms.example", {"AllowConflicts": "False", "AutomateProcessing": "None"}
+    )
+    found = (await house.client.get("/api/v1/rooms/oslo-4/doctor", headers=READS)).json()
+    assert [(one["code"], one["level"]) for one in found["findings"]] == [
+        ("AutomateProcessing", "red"),
+        ("AllowConflicts", "good"),
+    ]
+    assert "Set-CalendarProcessing oslo@rooms.example" in found["findings"][0]["mend"]

@@ -18,13 +18,18 @@ START_S_MAX = 120.0
 class Running:
     """A server on a home folder: the process itself, unless `start_with` says that an agent starts it."""
 
-    def __init__(self, path: Path, start_with: tuple[str, ...] = ("run", "--no-agent")) -> None:
+    def __init__(
+        self,
+        path: Path,
+        start_with: tuple[str, ...] = ("run", "--no-agent"),
+        rooms: tuple[RoomConfig, ...] = (RoomConfig(id="oslo"),),
+    ) -> None:
         self.start_with = start_with
         self.home = Home(path / "home")
         self.port = free_port()
         self.config = Config(
             cluster=ClusterConfig(secret="s" * 40, public_url=f"http://127.0.0.1:{self.port}"),
-            rooms=(RoomConfig(id="oslo"),),
+            rooms=rooms,
             bridges=(LinkBridge(id="link", url="http://bridge.example/{alias}"),),
         )
         init(self.home, NodeConfig(name="test", listen_port=self.port), self.config)

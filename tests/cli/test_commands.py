@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,7 +11,8 @@ from msgspec.structs import replace
 from meetkeeper.app.commands import build
 from meetkeeper.app.demo.servers import end
 from meetkeeper.app.home import pretty
-from meetkeeper.core.configuration import RoomConfig
+from meetkeeper.core.configuration import IcsCalendar, RoomConfig
+from meetkeeper.testing.contracts.calendar import text_of
 from tests.app.running import Running
 
 pytestmark = pytest.mark.slow
@@ -123,3 +125,30 @@ def test_a_token_opens_the_door_until_it_is_revoked(server: Running) -> None:
     refused = CliRunner().invoke(build(), elsewhere)
     assert refused.exit_code == 1
     assert "token" in refused.stderr.lower()
+
+
+def test_a_resync_is_previewed_then_done_and_the_room_examined(tmp_path: Path) -> None:
+    """Nothing is done by the preview; the resync ends when the calendar was read; the doctor says what it found."""
+    folder = tmp_path / "calendar"
+    folder.mkdir()
+    (folder / "a.ics").write_bytes(text_of("a", "Talk").replace(b"20261201", b"20890101"))
+    calendar = IcsCalendar(folder=str(folder), poll_s=3_600.0)
+    server = Running(tmp_path, rooms=(RoomConfig(id="oslo", calendar=calendar),))
+    server.start()
+    try:
+        previewed = say(server, "resync", "oslo", "--preview")
+        assert previewed.exit_code == 0, previewed.output
+        assert "Nothing was done." in previewed.output
+        found = json.loads(say(server, "resync", "oslo", "--preview", "--json").stdout)
+        assert (found["items"], found["uris_changed"], found["mails"]) == (1, 0, 0)
+        done = say(server, "resync", "oslo")
+        assert "oslo was read from the beginning." in done.output
+        examined = say(server, "room", "doctor", "oslo")
+        assert examined.exit_code == 0, examined.output
+        assert "read whole: 1 items" in examined.output
+        assert "no calendar" in say(server, "room", "doctor", "bergen").output.replace(
+            "no room", "no calendar"
+        )
+    finally:
+        assert server.process is not None
+        end(server.process)

@@ -17,6 +17,8 @@ from meetkeeper.api.asides import NOTHING_ASIDE, AsideHooks
 from meetkeeper.api.pairviews import NO_PAIR, PairHooks
 from meetkeeper.core.commands import Command
 from meetkeeper.core.plan import Decision
+from meetkeeper.core.preview import Preview as ResyncPreview
+from meetkeeper.core.roomsettings import Examined
 from meetkeeper.core.state import State
 from meetkeeper.core.words import Alias, MeetingId, RoomId
 from meetkeeper.engine.loop import FellBehind
@@ -89,6 +91,14 @@ class Engine(Protocol):
 
     def poke(self, room: RoomId) -> None:
         """Poll this room now."""
+        ...
+
+    async def preview_resync(self, room: RoomId) -> ResyncPreview:
+        """What a resync of the room would do; keeps nothing. Raises `core.errors`."""
+        ...
+
+    async def examine(self, room: RoomId) -> Examined:
+        """What a doctor finds about the room. Raises `core.errors`."""
         ...
 
 

@@ -29,6 +29,8 @@ class CalendarView(_View, frozen=True, kw_only=True):
     held_since: str | None
     reading: int | None
     """Items read so far by a pass under way."""
+    full_passes: int
+    """Complete passes since this server began to act."""
     cookie: str
     last_audit: str | None
     unreported: int
@@ -115,6 +117,7 @@ def room_view(
             held=held,
             held_since=_moment(news.since_s) if news is not None and held else None,
             reading=None if status is None else status.reading,
+            full_passes=0 if status is None else status.full_passes,
             cookie="" if status is None else status.cookie,
             last_audit=_moment(0.0 if news is None else news.audited_s),
             unreported=0 if news is None else news.unreported,

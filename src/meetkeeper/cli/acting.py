@@ -1,4 +1,4 @@
-"""Commands that change something: book, move, cancel, extend, outbox release, resync, brake, token, mail preview."""
+"""Commands that change something: book, move, cancel, extend, outbox release, brake, token, mail preview."""
 
 import uuid
 from datetime import datetime
@@ -199,15 +199,6 @@ def release(session: Session, *, key: str, how: str | None) -> None:
 
 @click.command()
 @click.argument("room")
-@pass_session
-def resync(session: Session, *, room: str) -> None:
-    """Read a room's calendar from the beginning. No URI changes; nobody is mailed about what is as it was."""
-    session.client.send("POST", f"/rooms/{part(room)}/resync")
-    click.echo(f"{room} is read from the beginning.")
-
-
-@click.command()
-@click.argument("room")
 @click.option("--gone", "how", flag_value="gone", help="They are gone: cancel them.")
 @click.option("--kept", "how", flag_value="kept", help="Keep them until they are seen again.")
 @yes_option
@@ -289,4 +280,4 @@ def mail_preview(session: Session, *, meeting_id: str, to: str, shown: str, json
     click.echo(seen[shown])
 
 
-COMMANDS = (book, move, cancel, extend, resend, outbox, resync, brake, token, mail)
+COMMANDS = (book, move, cancel, extend, resend, outbox, brake, token, mail)

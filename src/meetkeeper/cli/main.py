@@ -13,7 +13,7 @@ from click.exceptions import Exit
 
 import meetkeeper
 from meetkeeper.api.client import MeetkeeperError, Unavailable
-from meetkeeper.cli import acting, aside, configuring, links, looking, pairing
+from meetkeeper.cli import acting, aside, configuring, links, looking, pairing, rooms
 from meetkeeper.cli.session import Session
 
 EXIT_REFUSED = 1
@@ -72,6 +72,7 @@ def build_cli() -> click.Group:
     for command in (
         *looking.COMMANDS,
         *acting.COMMANDS,
+        *rooms.COMMANDS,
         *configuring.COMMANDS,
         *links.COMMANDS,
         *aside.COMMANDS,

@@ -10,6 +10,8 @@ import rich_click as click
 
 from meetkeeper.api.client import Client, NotFound, TheirMistake
 
+PATIENT_S = 1_800.0
+"""So long a calendar may take to be read whole."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -21,6 +23,7 @@ class Session:
         self.url = url
         self.token = token
         self._client: Client | None = None
+        self._patient: Client | None = None
 
     @property
     def client(self) -> Client:
@@ -29,8 +32,17 @@ class Session:
             self._client = Client(*self._place())
         return self._client
 
+    @property
+    def patient(self) -> Client:
+        """The server, for a question whose answer takes its time. Raises as `client`."""
+        if self._patient is None:
+            self._patient = Client(*self._place(), timeout_s=PATIENT_S)
+        return self._patient
+
     def close(self) -> None:
         """Let go of the server."""
+        if self._patient is not None:
+            self._patient.close()
         if self._client is not None:
             self._client.close()
 

@@ -22,8 +22,11 @@ from meetkeeper.core.effects import Phase, SendMail
 from meetkeeper.core.errors import MeetkeeperError, Unavailable
 from meetkeeper.core.events import Event, Ticked
 from meetkeeper.core.plan import Decision
+from meetkeeper.core.preview import Preview
+from meetkeeper.core.roomsettings import Examined
 from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import Alias, RoomId
+from meetkeeper.engine import examine as looking
 from meetkeeper.engine.dispatch import Dispatcher, wanted_vmr
 from meetkeeper.engine.history import find_history
 from meetkeeper.engine.neighbours import Neighbours
@@ -212,6 +215,15 @@ class Engine:
     def poke(self, room: RoomId) -> None:
         """Poll this room now."""
         self._poller.poke(room)
+
+    async def preview_resync(self, room: RoomId) -> Preview:
+        """What a resync of the room would do; reads its calendar, keeps nothing. Raises `core.errors`."""
+        return await looking.preview_resync(self, self._poller.turn_of(room), room)
+
+    async def examine(self, room: RoomId) -> Examined:
+        """What a doctor finds: settings, the way there, the items. Raises `core.errors`."""
+        status = next((one for one in self._poller.statuses() if one.room == room), None)
+        return await looking.examine(self, self._poller.turn_of(room), room, status)
 
     async def door(self, alias: Alias) -> Door | None:
         """Where this VMR's meeting is held; None when no meeting is known or nothing carries it."""

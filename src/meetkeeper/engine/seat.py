@@ -15,6 +15,8 @@ from meetkeeper.codec.frame import Frame
 from meetkeeper.core.commands import Command
 from meetkeeper.core.errors import Unavailable
 from meetkeeper.core.plan import Decision
+from meetkeeper.core.preview import Preview
+from meetkeeper.core.roomsettings import Examined
 from meetkeeper.core.state import State
 from meetkeeper.core.words import Alias, RoomId
 from meetkeeper.engine.history import find_history
@@ -99,6 +101,14 @@ class Seat:
         """Poll this room now."""
         if self.engine is not None:
             self.engine.poke(room)
+
+    async def preview_resync(self, room: RoomId) -> Preview:
+        """What a resync of the room would do."""
+        return await self._need().preview_resync(room)
+
+    async def examine(self, room: RoomId) -> Examined:
+        """What a doctor finds."""
+        return await self._need().examine(room)
 
     async def door(self, alias: Alias) -> Door | None:
         """Where this VMR's meeting is held."""

@@ -9,6 +9,7 @@ from meetkeeper.api import queries, times
 from meetkeeper.api.bodies import BrakeBody
 from meetkeeper.api.desk import Desk
 from meetkeeper.api.fieldwise import Fieldwise
+from meetkeeper.api.lookviews import ExaminedView, ResyncView, examined_view, resync_view
 from meetkeeper.api.problems import FieldError, Invalid
 from meetkeeper.api.roomviews import (
     Agenda,
@@ -101,6 +102,31 @@ async def resync_room(desk: AtDesk, room: RoomPath) -> RoomView:
     return await _view(desk, room_id)
 
 
+@get(
+    "/rooms/{room:str}/resync",
+    summary="See what a resync would do",
+    operation_id="previewResync",
+    responses=refusals(*READS),
+)
+async def preview_resync(desk: AtDesk, room: RoomPath) -> ResyncView:
+    """Reads the room's calendar whole and lets the core decide on a copy: nothing is kept, called or mailed."""
+    room_id = _known(desk, room)
+    found = await desk.engine.preview_resync(room_id)
+    return resync_view(room_id, found, desk.follower.config.cluster)
+
+
+@get(
+    "/rooms/{room:str}/doctor",
+    summary="Examine a room",
+    operation_id="examineRoom",
+    responses=refusals(*READS),
+)
+async def examine_room(desk: AtDesk, room: RoomPath) -> ExaminedView:
+    """What is wrong with the room's settings, its calendar or the way there: symptom and remedy of each."""
+    room_id = _known(desk, room)
+    return examined_view(room_id, await desk.engine.examine(room_id))
+
+
 @post(
     "/rooms/{room:str}/brake",
     dto=Fieldwise[BrakeBody],
@@ -188,5 +214,14 @@ def _known(desk: Desk, room: str) -> RoomId:
 
 def router() -> Router:
     """These routes."""
-    handlers = [list_rooms, read_room, read_agenda, resync_room, release_brake, read_free_busy]
+    handlers = [
+        list_rooms,
+        read_room,
+        read_agenda,
+        preview_resync,
+        resync_room,
+        examine_room,
+        release_brake,
+        read_free_busy,
+    ]
     return Router("/", route_handlers=handlers, tags=["rooms"])

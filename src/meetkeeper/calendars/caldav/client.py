@@ -26,6 +26,7 @@ from meetkeeper.calendars.caldav.server import TOO_LARGE, Answer, CaldavServer, 
 from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.roomsettings import Finding
 from meetkeeper.core.words import CalendarItem
 from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
@@ -352,6 +353,40 @@ class CaldavSource:
             "calendar.foreign-href",
             f"{self._server.host} answered about another address than {answer.path}; configure the one it uses itself.",
         )
+
+    async def doctor(self) -> tuple[Finding, ...]:
+        """What the way to the calendar is like: who answers and how fast, and whether it can say what changed."""
+        clock = asyncio.get_running_loop().time
+        begin_s = clock()
+        try:
+            said = await self.probe()
+            calendar = await self._find(self._deadline())
+        except MeetkeeperError as trouble:
+            mend = f"Correct the calendar's address, user name or password in the configuration: {self._config.url}"
+            return (
+                Finding(
+                    code=trouble.code,
+                    level="red",
+                    text=trouble.message,
+                    symptom="The room's meetings are not followed.",
+                    mend=mend,
+                ),
+            )
+        took_ms = int((clock() - begin_s) * 1_000)
+        found = [
+            Finding(code="reached", level="good", text=f"{said.removesuffix('.')}, within {took_ms} ms.")
+        ]
+        if calendar.syncs is False:
+            found.append(
+                Finding(
+                    code="no-sync",
+                    level="note",
+                    text="The server has no sync-collection (RFC 6578).",
+                    symptom="Every poll lists the state of all items, which costs time in large calendars.",
+                    mend="Keep old items out of the calendar, or poll less often (poll_s).",
+                )
+            )
+        return tuple(found)
 
     def _path(self) -> str:
         path = mapping.path_of(self._config.url, self._server.host)
