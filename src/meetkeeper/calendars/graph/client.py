@@ -9,8 +9,6 @@ followed; no cookies, no proxies from the environment; answers are counted while
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
 from urllib.parse import urlsplit
@@ -19,9 +17,10 @@ import httpx2
 import msgspec
 from msgspec import Raw, Struct
 
+from meetkeeper.calendars.graph.answers import Answer, answer_of, to_error
 from meetkeeper.calendars.graph.marks import lies_within
 from meetkeeper.calendars.graph.token import Tokens
-from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
+from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
 
 PAGE_SIZE = 100
 PREFER = ", ".join(
@@ -40,7 +39,6 @@ PER_MAILBOX_MAX = 4
 QUIET_S_MIN = 5.0
 """How long an endpoint that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
 QUIET_S_MAX = 300.0
-RETRY_AFTER_S_MAX = 3_600.0
 _BUSY = frozenset({429, 503, 504})
 _ERROR_BYTES_MAX = 1 << 16
 
@@ -59,31 +57,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 LIMITS = Limits()
 
 
-class Answer(Struct, frozen=True):
-    """One answer, alone or as part of a batch: its status, its body as JSON text, what error it names."""
-
-    status: int
-    body: bytes = b""
-    code: str = ""
-    text: str = ""
-    retry_after_s: float | None = None
-
-
 class Call(Struct, frozen=True):
     """One request: a method, an address below the endpoint, a JSON body."""
 
     method: str
     url: str
     body: bytes = b""
-
-
-class _Error(Struct, frozen=True):
-    code: str | None = None
-    message: str | None = None
-
-
-class _Failed(Struct, frozen=True):
-    error: _Error = _Error()
 
 
 class _Part(Struct, frozen=True):
@@ -238,7 +217,7 @@ class GraphClient:
             if part.status == 424 and number:
                 break
             headers = {name.lower(): str(value) for name, value in (part.headers or {}).items()}
-            one = _answer(part.status, bytes(part.body), headers.get("retry-after"))
+            one = answer_of(part.status, bytes(part.body), headers.get("retry-after"))
             self.heed(one)
             if one.status in _BUSY:
                 raise to_error(one, f"{self.host} (batch)")
@@ -320,7 +299,7 @@ class GraphClient:
                     "calendar.answer-too-large",
                     f"{self.host} sent more than {bytes_max} bytes at once; look at what stands between.",
                 )
-        return _answer(response.status_code, bytes(body), response.headers.get("retry-after"))
+        return answer_of(response.status_code, bytes(body), response.headers.get("retry-after"))
 
     def _open_http(self) -> httpx2.AsyncClient:
         if self._http is None:
@@ -338,62 +317,6 @@ class GraphClient:
                 verify=self._tls if self._tls is not None else self.endpoint.startswith("https"),
             )
         return self._http
-
-
-def _answer(status: int, body: bytes, retry_after: str | None) -> Answer:
-    pause = None if retry_after is None else wait_s(retry_after, datetime.now(UTC))
-    if status < 300:
-        return Answer(status, body, retry_after_s=pause)
-    try:
-        error = msgspec.json.decode(body, type=_Failed).error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        error = _Error()
-    return Answer(status, body, (error.code or "")[:80], (error.message or "")[:200], pause)
-
-
-def wait_s(header: str, now: datetime) -> float | None:
-    """Retry-After, as seconds or as a date (RFC 9110 section 10.2.3), bounded; None when it can't be read."""
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), RETRY_AFTER_S_MAX)
-    try:
-        seconds = (parsedate_to_datetime(text) - now).total_seconds()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)
-
-
-def to_error(answer: Answer, where: str) -> MeetkeeperError:
-    """What an unwelcome answer means to us. `where` names host and mailbox."""
-    status = answer.status
-    code = "".join(one for one in answer.code if one.isalnum() or one in "._-")
-    shown = f"{where} answered {status}" + (f" ({code})" if code else "")
-    if status == 401:
-        return Refused(
-            "calendar.login", f"{shown}: it does not accept the app's token. Check the app registration."
-        )
-    if status == 403:
-        return Refused(
-            "calendar.forbidden",
-            f"{shown}: the app may not do this. Give it Calendars.Read (to write: Calendars.ReadWrite) for this room.",
-        )
-    if status == 404:
-        return NotFound(
-            "calendar.not-found",
-            f"{shown}: there is no such mailbox or item. Correct the mailbox; on an Exchange server it is read by EWS.",
-        )
-    if status in (408, 423, 425, 429) or status >= 500:
-        pause_s = 30.0 if answer.retry_after_s is None else answer.retry_after_s
-        return Unavailable(
-            "calendar.busy", f"{shown}: it can't serve us now; it is asked again.", retry_after_s=pause_s
-        )
-    if status in (405, 409, 410, 412, 413, 415, 422):
-        return Refused(
-            "calendar.objects", f"{shown}: it objects. Look at the item in the calendar and decide by hand."
-        )
-    return TheirMistake(
-        "calendar.odd-answer", f"{shown}, which makes no sense here. Check endpoint and mailbox."
-    )
 
 
 def _closed(host: str) -> Unavailable:

@@ -10,11 +10,13 @@ from urllib.parse import quote, urlencode
 
 from msgspec import Struct
 
-from meetkeeper.calendars.graph import mapping
-from meetkeeper.calendars.graph.client import BATCH_MAX, Answer, Call, GraphClient, to_error
-from meetkeeper.calendars.graph.mapping import Broken, Event, Shown
-from meetkeeper.calendars.graph.marks import Window, text_of
+from meetkeeper.calendars.graph import mapping, wire
+from meetkeeper.calendars.graph.answers import Answer, to_error
+from meetkeeper.calendars.graph.client import BATCH_MAX, Call, GraphClient
+from meetkeeper.calendars.graph.marks import Window, lies_within, text_of
 from meetkeeper.calendars.graph.ours import ITEM_PROPERTY, UID_PROPERTY
+from meetkeeper.calendars.graph.series import Shown
+from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.core.errors import MeetkeeperError, TheirMistake, Unavailable
 from meetkeeper.ports.calendar import CookieRefused
 
@@ -76,7 +78,7 @@ class Mailbox:
         found = Round({}, set(), "")
         async for page in self._pages(link, until, full=full, delta=True):
             for raw in page.value:
-                event = self._read(mapping.read_event(raw))
+                event = self._read(wire.read_event(raw))
                 if isinstance(event, Event) and event.removed is not None:
                     found.removed.add(event.id)
                     continue
@@ -85,6 +87,8 @@ class Mailbox:
                     found.entries[event.id] = event
             self._bound(len(found.entries) + len(found.removed))
             found.link = page.delta_link or ""
+        if not lies_within(self.client.endpoint, found.link):
+            raise self._odd("the link to its next round leads elsewhere, where our token must not go")
         return found
 
     async def listing(self, where: str, until: float, fields: str = "") -> dict[str, Event | Broken]:
@@ -102,14 +106,12 @@ class Mailbox:
         found: dict[str, Event | Broken] = {}
         async for page in self._pages(link, until, full=True, delta=False):
             for raw in page.value:
-                event = self._read(mapping.read_event(raw))
+                event = self._read(wire.read_event(raw))
                 found[event.id] = event
             self._bound(len(found))
         return found
 
-    async def _pages(
-        self, link: str, until: float, *, full: bool, delta: bool
-    ) -> AsyncIterator[mapping.Page]:
+    async def _pages(self, link: str, until: float, *, full: bool, delta: bool) -> AsyncIterator[wire.Page]:
         """The pages of a collection; the last of a delta query names where to ask next time."""
         seen = {link}
         for _ in range(PAGES_MAX):
@@ -129,7 +131,7 @@ class Mailbox:
             f"{self.address} is answered in pages without end; look at what stands between.",
         )
 
-    def _page(self, answer: Answer, *, full: bool, first: bool) -> mapping.Page:
+    def _page(self, answer: Answer, *, full: bool, first: bool) -> wire.Page:
         if answer.status != 200:
             lost = answer.status == 410 or answer.code.lower() in _LOST or answer.status == 400
             if lost and not full:
@@ -140,7 +142,7 @@ class Mailbox:
                     f"{self.client.host} forgot its own place in a listing of {self.address}; it is read anew.",
                 )
             raise self.error(answer)
-        page = mapping.read_page(answer.body)
+        page = wire.read_page(answer.body)
         if page is None:
             raise self._odd("it sent something that is no list of events")
         return page
@@ -164,7 +166,7 @@ class Mailbox:
         answer = await self.client.ask(Call("GET", url), self.address, until)
         if answer.status != 200:
             raise self.error(answer)
-        return mapping.read_name(answer.body)
+        return wire.read_name(answer.body)
 
     async def is_listed(self, event: Event, until: float) -> bool:
         """It stands in the calendar: what was thrown away can still be read by its id."""
@@ -240,7 +242,7 @@ class Mailbox:
             return master
         exceptions = {}
         for raw in master.exceptions or ():
-            event = mapping.read_event(raw)
+            event = wire.read_event(raw)
             if not isinstance(event, Event):
                 return Broken(name)
             exceptions[event.id] = event
@@ -268,7 +270,7 @@ class Mailbox:
             async for more in self._pages(page.next_link, until, full=True, delta=False):
                 values += more.value
                 self._bound(len(values))
-        return [self._read(mapping.read_event(raw)) for raw in values]
+        return [self._read(wire.read_event(raw)) for raw in values]
 
     # --- answers ---------------------------------------------------------------------------------------------------
 
@@ -282,7 +284,7 @@ class Mailbox:
             return None
         if answer.status != 200:
             raise self.error(answer)
-        return self._read(mapping.read_event(answer.body))
+        return self._read(wire.read_event(answer.body))
 
     def _read(self, event: Event | Broken | None) -> Event | Broken:
         if event is None:

@@ -16,8 +16,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meetkeeper.calendars.graph.mapping import CATEGORY, Event, Reader, moment_s
+from meetkeeper.calendars.graph.mapping import Reader, moment_s
 from meetkeeper.calendars.graph.patterns import recurrence_of
+from meetkeeper.calendars.graph.wire import CATEGORY, Event
 from meetkeeper.core.errors import OurMistake
 from meetkeeper.core.identity import fingerprint
 from meetkeeper.core.recurrence import expand

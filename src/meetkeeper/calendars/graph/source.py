@@ -10,50 +10,27 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from meetkeeper.calendars.graph import mapping, marks, patterns
+from meetkeeper.calendars.graph import mapping, marks, patterns, wire
 from meetkeeper.calendars.graph.client import GraphClient
-from meetkeeper.calendars.graph.mailbox import Mailbox, Whole
-from meetkeeper.calendars.graph.mapping import Broken, Event, Reader, Shown, Standing
+from meetkeeper.calendars.graph.intake import Intake
+from meetkeeper.calendars.graph.mailbox import Mailbox
+from meetkeeper.calendars.graph.mapping import Reader
 from meetkeeper.calendars.graph.marks import Place, Window
-from meetkeeper.calendars.graph.ours import echo_of
+from meetkeeper.calendars.graph.series import Shown
+from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.calendars.graph.writing import Writer
 from meetkeeper.core.configuration import GraphCalendar
 from meetkeeper.core.errors import Refused
-from meetkeeper.core.recurrence import following
 from meetkeeper.core.roomsettings import Finding
-from meetkeeper.core.words import CalendarItem
 from meetkeeper.itemtext.lines import Unreadable
-from meetkeeper.itemtext.portions import portions
 from meetkeeper.ports.calendar import CookieRefused, Page
 
-PAGE_ITEMS = 25
 SERIES_AT_ONCE = 60
-PATIENCE_S = 600
-"""A room answers within seconds. What it has not accepted for so long is told as a problem."""
 KNOWN_MAX = 200_000
 SLOW_S = 5.0
 _LAST = 1 << 60
-
-
-class _Read(Struct):
-    """What became of some events: items with their sizes, problems, and names that are there and say nothing yet."""
-
-    items: list[tuple[CalendarItem, int]]
-    problems: list[tuple[str, str]]
-    there: set[str]
-
-    def pages(self) -> Iterable[Page]:
-        """Pages of items and problems."""
-        things = [((item, None), size) for item, size in self.items]
-        problems = [((None, problem), 0) for problem in self.problems]
-        for portion in portions([*problems, *things], PAGE_ITEMS):
-            yield Page(
-                items=tuple(item for item, _ in portion if item is not None),
-                problems=tuple(problem for _, problem in portion if problem is not None),
-            )
 
 
 class GraphSource:
@@ -76,6 +53,7 @@ class GraphSource:
         self._now_s = now_s
         self._place = Place(client.endpoint, reader.mailbox)
         self._mailbox = Mailbox(client, reader.mailbox)
+        self._intake = Intake(self._mailbox, reader, now_s)
         self._writer = Writer(self._mailbox)
         self._known: dict[str, str] = {}  # id → id of its series; "" for what is no occurrence
         self._closed = False
@@ -120,8 +98,8 @@ class GraphSource:
                 for name in some
                 if name in shown
             }
-            read = await self._series([name for name in some if name in soonest], window, until, views)
-            await self._singles([singles[name] for name in some if name in singles], until, read)
+            read = await self._intake.series([name for name in some if name in soonest], window, until, views)
+            await self._intake.singles([singles[name] for name in some if name in singles], until, read)
             listing |= read.there
             for page in read.pages():
                 yield page
@@ -177,9 +155,9 @@ class GraphSource:
                 series.add(name)
             else:
                 singles[name] = event
-        read = await self._series(sorted(series - gone), window, until, None)
+        read = await self._intake.series(sorted(series - gone), window, until, None)
         gone |= series - read.there - gone
-        await self._singles(list(singles.values()), until, read)
+        await self._intake.singles(list(singles.values()), until, read)
         # What is new comes last, beside what is gone: a meeting that was saved anew under another id is one change.
         read.items.sort(key=lambda one: one[0].href in fresh)
         *pages, last = [*read.pages()] or [Page()]
@@ -194,8 +172,8 @@ class GraphSource:
         window = marks.window_at(self._now_s(), self._horizon_days)
         found = await self._mailbox.view(from_s, until_s, until)
         series = {_series_of(event) for event in found.values()} - {""}
-        read = await self._series(sorted(series), window, until, None)
-        await self._singles([one for one in found.values() if not _series_of(one)], until, read)
+        read = await self._intake.series(sorted(series), window, until, None)
+        await self._intake.singles([one for one in found.values() if not _series_of(one)], until, read)
         for page in read.pages():
             yield page
 
@@ -206,104 +184,6 @@ class GraphSource:
             if start_s < window.until_s and end_s > window.from_s:
                 return False
         return await self._mailbox.is_listed(event, until)
-
-    # --- events become items ---------------------------------------------------------------------------------------
-
-    async def _singles(self, events: list[Event | Broken], until: float, read: _Read) -> None:
-        """Meetings of their own."""
-        ours = [event.id for event in events if isinstance(event, Event) and event.is_ours]
-        whole = await self._mailbox.events(ours, until) if ours else {}
-        for event in events:
-            one = whole.get(event.id, event)
-            read.there.add(one.id)
-            if isinstance(one, Broken):
-                read.problems.append((one.id, one.sentence))
-            elif mapping.standing(one, self._reader) is Standing.WAITS:
-                self._wait(one, read)
-            else:
-                self._take(one, lambda one=one: mapping.single_item(one, self._reader), read)  # type: ignore[misc]
-
-    async def _series(
-        self, ids: list[str], window: Window, until: float, views: dict[str, Shown] | None
-    ) -> _Read:
-        """Whole series. `views` are what a complete pass has shown of them; without, the server is asked."""
-        read = _Read([], [], set())
-        careful: list[str] = []
-        if views is None:
-            careful = ids
-        else:
-            for name, whole in (await self._mailbox.series(ids, until, None)).items():
-                view = views.get(name)
-                if isinstance(whole, Whole) and view is not None and not self._agrees(whole, view):
-                    careful.append(name)
-                else:
-                    self._take_series(name, whole, window, read)
-        if careful:
-            found = await self._mailbox.series(careful, until, window)
-            for name in careful:
-                if name in found:
-                    self._take_series(name, found[name], window, read)
-                else:
-                    read.there.add(name)  # it changes while it is read: the next round tells of it again
-        return read
-
-    def _agrees(self, whole: Whole, view: Shown) -> bool:
-        """The series' own rule and exceptions give what the window has shown."""
-        try:
-            item = mapping.series_item(whole.master, whole.exceptions, None, self._reader)
-        except Unreadable:
-            return True
-        return mapping.agrees(item, view, self._reader)
-
-    def _take_series(self, name: str, whole: Whole | Broken | None, window: Window, read: _Read) -> None:
-        if whole is None:
-            return
-        if isinstance(whole, Broken):
-            read.there.add(name)
-            read.problems.append((name, whole.sentence))
-            return
-        read.there.add(name)
-        waiting = [
-            one
-            for one in (whole.master, *whole.exceptions)
-            if mapping.standing(one, self._reader) is Standing.WAITS
-        ]
-        if waiting and (whole.master in waiting or any(map(self._is_fresh, waiting))):
-            self._wait(whole.master if whole.master in waiting else waiting[0], read, name)
-            return
-        kept = tuple(mapping.refused(one) if one in waiting else one for one in whole.exceptions)
-        before = len(read.items)
-        self._take(
-            whole.master, lambda: mapping.series_item(whole.master, kept, whole.shown, self._reader), read
-        )
-        if (
-            len(read.items) > before
-            and following(read.items[-1][0], self._reader.zone, window.from_s) is None
-        ):
-            read.items.pop()
-            read.there.discard(name)  # over: it may leave like any meeting of yesterday
-
-    def _take(self, event: Event, make: Callable[[], CalendarItem], read: _Read) -> None:
-        try:
-            item = make()
-        except Unreadable as unreadable:
-            read.problems.append((event.id, str(unreadable)))
-            return
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            read.problems.append(
-                (event.id, f"It can't be understood ({type(error).__name__}); open and save it.")
-            )
-            return
-        read.items.append((echo_of(item, event, self._reader) if event.is_ours else item, event.size))
-
-    def _wait(self, event: Event, read: _Read, name: str = "") -> None:
-        """The room has not answered yet: neither shown nor gone; told when that lasts."""
-        if not self._is_fresh(event):
-            why = "The room has not accepted it; let the mailbox answer by itself (AutomateProcessing AutoAccept)."
-            read.problems.append((name or event.id, why))
-
-    def _is_fresh(self, event: Event) -> bool:
-        return self._now_s() - mapping.moment_s(event.modified) < PATIENCE_S
 
     def _remember(self, events: Iterable[Event | Broken]) -> None:
         """Which series an occurrence belongs to: when it is removed, only its own id is given."""
@@ -395,7 +275,7 @@ def _end_s(event: Event) -> int:
     return _instant_s(event.end)
 
 
-def _instant_s(moment: mapping.Moment | None) -> int:
+def _instant_s(moment: wire.Moment | None) -> int:
     try:
         return mapping.instant_s(moment)
     except Unreadable:

@@ -180,7 +180,9 @@ def read_token(status: int, body: bytes, now_s: float) -> Token:
     try:
         said = msgspec.json.decode(body, type=_Said)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _odd("it can't be read") from None
+        if status not in (401, 403):
+            raise _odd("it can't be read") from None
+        said = _Said()
     if status in (400, 401, 403):
         raise _refusal(said)
     if status != 200:

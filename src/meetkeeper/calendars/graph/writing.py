@@ -10,12 +10,13 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from meetkeeper.calendars.graph import mapping
-from meetkeeper.calendars.graph.client import Answer, Call
+from meetkeeper.calendars.graph import mapping, wire
+from meetkeeper.calendars.graph.answers import Answer
+from meetkeeper.calendars.graph.client import Call
 from meetkeeper.calendars.graph.mailbox import Mailbox, literal
-from meetkeeper.calendars.graph.mapping import Broken, Event
 from meetkeeper.calendars.graph.marks import text_of
 from meetkeeper.calendars.graph.ours import UID_PROPERTY, Draft, draft_of
+from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.identity import normalise_uid
 
@@ -63,7 +64,7 @@ class Writer:
                 return None
             fields = {key: value for key, value in draft.event.items() if key != "transactionId"}
             answer = await self._send("POST", "/calendar/events", fields, until, (200, 201))
-        made = mapping.read_event(answer.body)
+        made = wire.read_event(answer.body)
         return None if made is None else made.id
 
     async def _delete(self, standing: Event, until: float) -> None:
@@ -84,9 +85,9 @@ class Writer:
             answer = await self._send(
                 "GET", f"{path}?{urlencode(span, quote_via=quote)}", None, until, (200,)
             )
-            page = mapping.read_page(answer.body)
+            page = wire.read_page(answer.body)
             for raw in () if page is None else page.value:
-                event = mapping.read_event(raw)
+                event = wire.read_event(raw)
                 if isinstance(event, Event) and _starts_at(event, original_s):
                     here = f"/events/{quote(event.id, safe='')}"
                     if fields is None:
