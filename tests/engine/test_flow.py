@@ -93,6 +93,29 @@ class Wire:
         return None
 
 
+class SlowWire(Wire):
+    """A wire whose journal's reader answers when it is told to."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._ends: list[Callable[[], None]] = []
+
+    @property
+    def reads(self) -> int:
+        """How many chunks are being read."""
+        return len(self._ends)
+
+    def read_chunk(self, after: int, tell: Callable[[Chunk | None], None]) -> None:
+        """What is kept now, told later."""
+        frames = list(self.database.frames_since(after))[: self.chunk_frames]
+        last = frames[-1].position if frames else None
+        self._ends.append(lambda: tell(Chunk(b"".join(one.line for one in frames), last)))
+
+    def end_read(self) -> None:
+        """The chunk is there."""
+        self._ends.pop(0)()
+
+
 def test_a_server_that_is_behind_catches_up_and_goes_live() -> None:
     """From the journal in parts, then as they are written; the other journal holds the same bytes."""
     ours, theirs = reigning(frames=10), Database.open(CrashDisk())
@@ -126,6 +149,24 @@ def test_frames_that_are_being_written_while_it_is_behind_are_not_forgotten() ->
     ours.flush(batch)
     out.kept()
     assert stage_of(out) is Stage.LIVE
+    wire.deliver(inflow)
+    assert theirs.flush_now() == ours.kept
+
+
+def test_frames_that_come_faster_than_a_chunk_is_read_do_not_keep_it_from_ending() -> None:
+    """On a busy machine a chunk takes longer than the time between two flushes: the passive catches up all the same."""
+    ours, theirs = reigning(frames=4), Database.open(CrashDisk())
+    wire = SlowWire(ours)
+    out, inflow = Outflow(wire, ours), Inflow(theirs)
+    out.start((), 1)
+    for _ in range(6):
+        for _ in range(3):
+            write(ours, 1)
+            out.kept()
+        assert wire.reads == 1, "one chunk is read at a time"
+        wire.end_read()
+    while stage_of(out) is Stage.BEHIND:
+        wire.end_read()
     wire.deliver(inflow)
     assert theirs.flush_now() == ours.kept
 

@@ -83,6 +83,9 @@ class Outflow:
         self._epoch = 0
         self._number = 0
         self._newest_live = 0
+        self._reading = False
+        """A chunk is being read, or waits for room on the line. Frames kept meanwhile must not begin it anew: where
+        they come faster than it is read, it would never end."""
 
     def start(self, waypoints: tuple[Position, ...], epoch: int) -> None:
         """Begin anew, for a server whose journal holds these positions."""
@@ -96,6 +99,7 @@ class Outflow:
         """Nobody is there."""
         self.stage = Stage.IDLE
         self._number += 1
+        self._reading = False
 
     def _found(self, number: int, common: Position | None) -> None:
         if number != self._number:
@@ -113,7 +117,7 @@ class Outflow:
         self._read_on()
 
     def _read_on(self) -> None:
-        number = self._number
+        number, self._reading = self._number, True
         if self._line.crowded():
             self._line.when_free(lambda: self._read_on() if number == self._number else None)
             return
@@ -122,6 +126,7 @@ class Outflow:
     def _take_chunk(self, number: int, chunk: Chunk | None) -> None:
         if number != self._number or self.stage is not Stage.BEHIND:
             return
+        self._reading = False
         if chunk is None:
             self.stage = Stage.SNAPSHOT
             self._line.offer_snapshot()
@@ -133,6 +138,8 @@ class Outflow:
             return
         if self.sent.seq >= max(self._newest_live, self._database.kept.seq):
             self.stage = Stage.LIVE
+        elif self.sent.seq < self._database.kept.seq:
+            self._read_on()  # it was kept while we read
 
     def live(self, batch: Batch) -> None:
         """These frames are being written here now."""
@@ -147,12 +154,7 @@ class Outflow:
 
     def kept(self) -> None:
         """More is kept here: whoever was waiting at the end of the journal reads on."""
-        if (
-            self.stage is Stage.BEHIND
-            and self.sent.seq < self._database.kept.seq
-            and not self._line.crowded()
-        ):
-            self._number += 1
+        if self.stage is Stage.BEHIND and not self._reading and self.sent.seq < self._database.kept.seq:
             self._read_on()
 
 

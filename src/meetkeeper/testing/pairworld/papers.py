@@ -147,7 +147,8 @@ class Papers:
                 return
             self._process.soon(lambda: tell(chunk))
 
-        self._process.soon(lambda: self._process.guarded(read))
+        # As long as a flush takes: more is kept while a chunk is being read.
+        self._process.at(self._process.world.weather.flush_s, lambda: self._process.guarded(read))
 
     def _read_chunk(self, after: int) -> Chunk:
         lines: list[bytes] = []
