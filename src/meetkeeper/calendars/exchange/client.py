@@ -97,7 +97,10 @@ class ExchangeSource:
         listed: dict[str, float] = {}
         state = ""
         for _ in range(PAGES_MAX):
-            found = await self._sync(state, until)
+            try:
+                found = await self._sync(state, until)
+            except CookieRefused:
+                raise self._lost() from None
             listed.update(found.changed)
             for name in found.gone:
                 listed.pop(name, None)
@@ -415,6 +418,12 @@ class ExchangeSource:
         return TheirMistake(
             "calendar.odd-answer",
             f"{self._where} gave {what}, which makes no sense. Look at the server's log.",
+        )
+
+    def _lost(self) -> MeetkeeperError:
+        return Unavailable(
+            "calendar.broken-off",
+            f"{self._where} forgot its own list in the middle of it; it is asked again.",
         )
 
     def _too_many(self) -> MeetkeeperError:

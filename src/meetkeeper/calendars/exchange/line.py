@@ -84,7 +84,7 @@ class _Login(OAuth2Credentials):  # type: ignore[misc] # an untyped package
     def __init__(self, config: ExchangeServer, secret: str, origin: str) -> None:
         super().__init__(client_id=config.client_id, client_secret=secret, tenant_id=config.tenant)
         self._token_url = f"{config.authority.rstrip('/')}/{config.tenant}/oauth2/v2.0/token"
-        self._scope = [f"{origin}/.default"]
+        self._scope = f"{origin}/.default"  # attributes are hashed
 
     @property
     def token_url(self) -> str:
@@ -94,7 +94,7 @@ class _Login(OAuth2Credentials):  # type: ignore[misc] # an untyped package
     @property
     def scope(self) -> list[str]:
         """What tokens are asked for."""
-        return self._scope
+        return [self._scope]
 
 
 class _Sessions(BaseProtocol):  # type: ignore[misc] # an untyped package
@@ -177,10 +177,9 @@ class Line:
                 "calendar.no-kerberos",
                 "A Kerberos login needs the package requests-gssapi; install exchangelib[kerberos].",
             )
-        credentials: Any = None
-        if config.auth == "oauth":
-            credentials = _Login(config, secrets.client_secret, origin)
-        elif config.auth != "kerberos":
+        self._login = _Login(config, secrets.client_secret, origin) if config.auth == "oauth" else None
+        credentials: Any = self._login
+        if config.auth not in ("oauth", "kerberos"):
             credentials = Credentials(config.username, secrets.password)
         self._url = config.url
         self._limits = limits
@@ -214,10 +213,22 @@ class Line:
         try:
             return self._send(body, headers)
         except TokenExpiredError:
-            return self._send(body, headers)  # with the new session that has taken the old one's place
+            pass
+        except Refused as refused:
+            if self._login is None or refused.code != "calendar.login":
+                raise
+        self._forget_token()
+        return self._send(body, headers)
 
     def close(self) -> None:
         """Close the sessions that are not in use; those in use end with their request."""
+        self.sessions.close()
+
+    def _forget_token(self) -> None:
+        """The token has expired or was withdrawn: the next session asks for another one."""
+        if self._login is not None:
+            with self._login.lock:
+                self._login.access_token = None
         self.sessions.close()
 
     def _send(self, body: bytes, headers: dict[str, str]) -> bytes:

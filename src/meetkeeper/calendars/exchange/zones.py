@@ -42,7 +42,7 @@ def zone_in(item: Node) -> Meant:
 
 
 def _guessed(name: str, node: Node | None) -> Meant:
-    label = "".join(c for c in name[:80] if c.isprintable() and c not in '";:,\\')
+    label = "".join(c for c in name[:80] if c.isprintable() and c != '"').strip()
     lines = ["BEGIN:VCALENDAR", *([] if node is None else _definition(node, label)), "END:VCALENDAR", ""]
     try:
         book = ZoneBook(parse("\r\n".join(lines).encode("utf-8", "replace")))

@@ -120,16 +120,16 @@ def sync_folder_items(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     mailbox, folder = found
     state = (asked.element.findtext(f"{MES}SyncState") or "").strip()
     limit = min(int(asked.element.findtext(f"{MES}MaxChangesReturned") or "0"), fake.page_max)
+    if fake.stuck:
+        inside = f"<m:SyncState>{escape(state or 'AAAA')}</m:SyncState>"
+        inside += "<m:IncludesLastItemInRange>false</m:IncludesLastItemInRange><m:Changes/>"
+        return soap.response(name, soap.success(name, inside))
     mark = read_mark(mailbox, folder, state) if state else Mark()
     forgotten = mark is not None and state and mark.serial <= fake.serials.get(mailbox.address, 0) - fake.keep
     if mark is None or forgotten or (state and fake.refuse_cookies):
         if not fake.accept_any:
             return _bad_state(fake, mailbox, asked)
         mark = mark or Mark()
-    if fake.stuck:
-        inside = f"<m:SyncState>{escape(state or 'AAAA')}</m:SyncState>"
-        inside += "<m:IncludesLastItemInRange>false</m:IncludesLastItemInRange><m:Changes/>"
-        return soap.response(name, soap.success(name, inside))
     page, new, last = _page(fake, mailbox, mark, limit)
     shape = soap.shape_of(asked.element)
     changes = "".join(_change(fake, mailbox, kind, item_id, shape) for kind, item_id in page)

@@ -61,7 +61,7 @@ class Wire:
     def __init__(self, handle: Handler, now_s: Callable[[], float]) -> None:
         self.port = 0
         self.skew_s = 0.0
-        self._handle = handle
+        self.handle = handle
         self._now_s = now_s
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
@@ -88,21 +88,18 @@ class Wire:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        broken = (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError)
         try:
-            with suppress(
-                ConnectionError,
-                asyncio.IncompleteReadError,
-                asyncio.LimitOverrunError,
-                asyncio.CancelledError,
-            ):
-                while True:
-                    request = await _read(reader)
-                    reply = await self._handle(request)
-                    if not await self._answer(writer, reply):
-                        break
+            with suppress(*broken):
+                while await self._answer(writer, await self.handle(await _read(reader))):
+                    pass
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
-            self._open.discard(task)
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            self._open.discard(task)
 
     async def _answer(self, writer: asyncio.StreamWriter, reply: Reply) -> bool:
         """True when the connection may carry another request."""

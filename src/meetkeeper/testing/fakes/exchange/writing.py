@@ -78,7 +78,8 @@ def update_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
         after = _updated(mailbox, stored, change)
         _count_mails(mailbox, asked.element.get("SendMeetingInvitationsOrCancellations", ""), after.master)
         told = f'<t:CalendarItem><t:ItemId Id="{after.id}" ChangeKey="{after.change_key}"/></t:CalendarItem>'
-        messages.append(soap.success("UpdateItem", f"<m:Items>{told}</m:Items>"))
+        conflicts = "<m:ConflictResults><t:Count>0</t:Count></m:ConflictResults>"
+        messages.append(soap.success("UpdateItem", f"<m:Items>{told}</m:Items>{conflicts}"))
     return soap.response("UpdateItem", *messages)
 
 

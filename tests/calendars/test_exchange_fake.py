@@ -1,0 +1,234 @@
+"""The fake Exchange, judged by a client that nobody here wrote: exchangelib's own high-level API, over real HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+from exchangelib import (
+    IMPERSONATION,
+    Account,
+    CalendarItem,
+    Configuration,
+    Credentials,
+    EWSDateTime,
+    EWSTimeZone,
+    FailFast,
+)
+from exchangelib.errors import (
+    ErrorAccessDenied,
+    ErrorImpersonateUserDenied,
+    ErrorInvalidSyncStateData,
+    ErrorItemNotFound,
+    ErrorNonExistentMailbox,
+    ErrorServerBusy,
+    UnauthorizedError,
+)
+from exchangelib.items import SEND_TO_ALL_AND_SAVE_COPY, SEND_TO_NONE
+from exchangelib.recurrence import WeeklyPattern
+
+from meetkeeper.core.words import Entry, Person
+from meetkeeper.testing.fakes.exchange.cookies import Bad
+from meetkeeper.testing.fakes.exchange.server import FakeExchange
+from meetkeeper.testing.fakes.mailbox import Mailbox
+
+ROOM = "oslo@rooms.example"
+USER, PASSWORD = "svc", "secret"
+UTC = EWSTimeZone("UTC")
+OSLO = EWSTimeZone("Europe/Oslo")
+T = TypeVar("T")
+SERIES = Entry(
+    start=datetime(2026, 12, 1, 10),  # noqa: DTZ001 - a wall time
+    duration_s=3_600,
+    zone="Europe/Oslo",
+    subject="Standup",
+    description="Line one\nLine two",
+    organizer=Person("ada@example.org", "Ada"),
+    attendees=(Person("bo@example.org", "Bo"),),
+    rrule="FREQ=WEEKLY;BYDAY=TU,TH;COUNT=6",
+    exdates=(datetime(2026, 12, 3, 10),),  # noqa: DTZ001 - a wall time
+)
+MOVED = Entry(
+    start=datetime(2026, 12, 8, 14),  # noqa: DTZ001 - a wall time
+    duration_s=1_800,
+    zone="Europe/Oslo",
+    subject="Standup, moved",
+    organizer=SERIES.organizer,
+    recurrence_id=datetime(2026, 12, 8, 10),  # noqa: DTZ001 - a wall time
+)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeExchange]:
+    """A server with one room, a service account that may impersonate, and a user without rights."""
+    fake = FakeExchange()
+    fake.logins |= {USER: PASSWORD, "nobody": PASSWORD}
+    fake.impersonators = {USER}
+    fake.site.open(ROOM, name="Oslo")
+    await fake.start()
+    yield fake
+    await fake.stop()
+
+
+def room_of(fake: FakeExchange) -> Mailbox:
+    """The room."""
+    mailbox = fake.site.find(ROOM)
+    assert mailbox is not None
+    return mailbox
+
+
+def account_of(fake: FakeExchange, user: str = USER, mailbox: str = ROOM, password: str = PASSWORD) -> Any:
+    """The room's mailbox as exchangelib sees it."""
+    config = Configuration(
+        service_endpoint=fake.url,
+        credentials=Credentials(user, password),
+        auth_type="basic",
+        retry_policy=FailFast(),
+    )
+    return Account(
+        mailbox, config=config, autodiscover=False, access_type=IMPERSONATION, default_timezone=UTC
+    )
+
+
+async def off(work: Callable[[], T]) -> T:
+    """exchangelib blocks; the fake answers meanwhile."""
+    return await asyncio.to_thread(work)
+
+
+async def test_folders_and_items_are_read(fake: FakeExchange) -> None:
+    """Root and calendar are found, the version is guessed, every field of an item arrives as it was meant."""
+    room_of(fake).put("040000008200E00074C5B7101A82E00807EA0C01" + "00" * 36, SERIES, (MOVED,))
+    account = account_of(fake)
+
+    def read() -> tuple[str, list[Any]]:
+        return account.calendar.name, list(account.calendar.all())
+
+    name, (item,) = await off(read)
+    assert name == "Calendar"
+    assert str(account.version.build).startswith("15.2.2562")
+    assert (item.subject, item.organizer.email_address) == ("Standup", "ada@example.org")
+    assert item.text_body.splitlines() == ["Line one", "Line two"]
+    assert item.start == EWSDateTime(2026, 12, 1, 9, tzinfo=UTC)
+    assert item.end - item.start == timedelta(hours=1)
+    assert [one.mailbox.email_address for one in item.required_attendees] == ["bo@example.org"]
+    assert (item.type, item.my_response_type) == ("RecurringMaster", "Accept")
+    pattern = item.recurrence.pattern
+    assert isinstance(pattern, WeeklyPattern)
+    assert (pattern.interval, list(pattern.weekdays), pattern.first_day_of_week) == (1, [2, 4], 1)
+    assert item.recurrence.boundary.number == 6
+    (moved,) = item.modified_occurrences
+    assert moved.original_start == EWSDateTime(2026, 12, 8, 9, tzinfo=UTC)
+    assert moved.start == EWSDateTime(2026, 12, 8, 13, tzinfo=UTC)
+    (deleted,) = item.deleted_occurrences
+    assert deleted.start == EWSDateTime(2026, 12, 3, 9, tzinfo=UTC)
+    assert item._start_timezone == EWSTimeZone("Europe/Berlin")
+
+
+async def test_a_calendar_view_is_expanded(fake: FakeExchange) -> None:
+    """A view gives occurrences; the moved one once, where it is now; the deleted one not."""
+    room_of(fake).put("a", SERIES, (MOVED,))
+    account = account_of(fake)
+    begin, end = (EWSDateTime(2026, 12, day, tzinfo=UTC) for day in (1, 31))
+    found = await off(lambda: list(account.calendar.view(start=begin, end=end)))
+    assert len(found) == 5
+    assert "Standup, moved" in {one.subject for one in found}
+
+
+async def test_what_changed_is_synced_in_pages(fake: FakeExchange) -> None:
+    """Several pages, newest first; then one change of each kind; an old state gives them again."""
+    room = room_of(fake)
+    stored = [room.put(f"u{number}", SERIES) for number in range(7)]
+    fake.page_max = 3
+    calendar = await off(lambda: account_of(fake).calendar)
+    first = await off(lambda: list(calendar.sync_items(only_fields=["subject"])))
+    assert [kind for kind, _ in first] == ["create"] * 7
+    assert [item.id for _, item in first] == [one.id for one in reversed(stored)]
+    state = calendar.item_sync_state
+    room.put("u0", MOVED, item_id=stored[0].id)
+    room.remove(stored[1].id)
+    new = room.put("new", SERIES)
+    for _ in range(2):
+        calendar.item_sync_state = state
+        found = await off(lambda: list(calendar.sync_items(only_fields=["subject"])))
+        assert {(kind, item.id) for kind, item in found} == {
+            ("update", stored[0].id),
+            ("delete", stored[1].id),
+            ("create", new.id),
+        }
+    assert fake.count("SyncFolderItems") == 5
+
+
+@pytest.mark.parametrize("bad", [Bad.REFUSE, Bad.FAULT])
+async def test_a_bad_state_is_refused_in_both_forms(fake: FakeExchange, bad: Bad) -> None:
+    """As a response message, and as a bare SOAP fault: exchangelib reads the same error."""
+    fake.bad_cookie = bad
+    calendar = await off(lambda: account_of(fake).calendar)
+    calendar.item_sync_state = "Z2FyYmFnZQ=="
+    with pytest.raises(ErrorInvalidSyncStateData):
+        await off(lambda: list(calendar.sync_items()))
+
+
+async def test_a_busy_server_names_its_pause(fake: FakeExchange) -> None:
+    """ErrorServerBusy carries BackOffMilliseconds in the SOAP fault."""
+    calendar = await off(lambda: account_of(fake).calendar)
+    fake.busy, fake.back_off_ms = 1, 1_500
+    with pytest.raises(ErrorServerBusy) as caught:
+        await off(lambda: list(calendar.all()))
+    assert caught.value.back_off == 1.5
+
+
+async def test_rights_are_asked_for(fake: FakeExchange) -> None:
+    """A wrong password, no impersonation, no such mailbox, withdrawn rights: each its own error."""
+    for account, error in (
+        (account_of(fake, password="wrong"), UnauthorizedError),
+        (account_of(fake, user="nobody"), ErrorImpersonateUserDenied),
+        (account_of(fake, mailbox="none@rooms.example"), ErrorNonExistentMailbox),
+    ):
+        with pytest.raises(error):
+            await off(lambda account=account: list(account.calendar.all()))  # type: ignore[misc]
+    calendar = await off(lambda: account_of(fake).calendar)
+    room_of(fake).denied = True
+    with pytest.raises(ErrorAccessDenied):
+        await off(lambda: list(calendar.all()))
+
+
+async def test_a_removed_item_is_still_read_by_its_id_for_a_while(fake: FakeExchange) -> None:
+    """A soft-deleted id is answered, an id that never was is ErrorItemNotFound."""
+    stored = room_of(fake).put("a", SERIES)
+    account = account_of(fake)
+    room_of(fake).remove(stored.id)
+    (item,) = await off(lambda: list(account.fetch([(stored.id, None)])))
+    assert item.subject == "Standup"
+    (missing,) = await off(lambda: list(account.fetch([("bm9uZQ==", None)])))
+    assert isinstance(missing, ErrorItemNotFound)
+
+
+async def test_outlook_may_book_and_change_in_the_room(fake: FakeExchange) -> None:
+    """An item made, changed and deleted through exchangelib; mails that would go out are counted."""
+    account = account_of(fake)
+    room = room_of(fake)
+
+    def book() -> Any:
+        return CalendarItem(
+            account=account,
+            folder=account.calendar,
+            subject="Direct",
+            body="Words",
+            start=EWSDateTime(2026, 12, 1, 10, tzinfo=OSLO),
+            end=EWSDateTime(2026, 12, 1, 11, 30, tzinfo=OSLO),
+            required_attendees=["bo@example.org"],
+        ).save(send_meeting_invitations=SEND_TO_ALL_AND_SAVE_COPY)
+
+    item = await off(book)
+    (stored,) = room.items.values()
+    assert (stored.master.subject, stored.master.duration_s, stored.answer) == ("Direct", 5_400, "organizer")
+    assert stored.master.start == datetime(2026, 12, 1, 10)  # noqa: DTZ001 - a wall time
+    assert room.mails == ["to bo@example.org: Direct"]
+    item.subject = "Directly"
+    await off(lambda: item.save(update_fields=["subject"], send_meeting_invitations=SEND_TO_NONE))
+    assert room.items[stored.id].master.subject == "Directly"
+    assert room.items[stored.id].change_key != stored.change_key
+    await off(lambda: item.delete(send_meeting_cancellations=SEND_TO_NONE))
+    assert not room.items
+    assert len(room.mails) == 1

@@ -1,0 +1,66 @@
+"""The fake Exchange, judged by the JavaScript port of Microsoft's own EWS Managed API, over real HTTP."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from meetkeeper.testing.fakes.exchange.server import FakeExchange
+from tests.calendars.test_exchange_fake import MOVED, PASSWORD, ROOM, SERIES, USER
+from tests.conftest import RequireReal
+
+CLIENTS = Path(__file__).parent / "clients"
+LIMIT_S = 100
+
+
+async def test_ews_javascript_api_reads_and_writes(require_real: RequireReal) -> None:
+    """Paging, a series with its exceptions, a view, booking, change, removal, a refused state: as it sees them."""
+    node = shutil.which("node")
+    there = node is not None and (CLIENTS / "node_modules" / "ews-javascript-api").is_dir()
+    require_real("ews-javascript-api", there, f"install Node.js 20, then npm ci --prefix {CLIENTS}")
+    assert node is not None
+    fake = FakeExchange()
+    fake.logins[USER] = PASSWORD
+    fake.impersonators = {USER}
+    room = fake.site.open(ROOM)
+    singles = [room.put(f"u{number}", replace(SERIES, rrule="", exdates=())) for number in range(4)]
+    series = room.put("series", SERIES, (MOVED,))
+    await fake.start()
+    try:
+        told = await _run(node, str(CLIENTS / "read.mjs"), fake.url, USER, PASSWORD, ROOM)
+    finally:
+        await fake.stop()
+    newest_first = [["Create", one.id] for one in (series, *reversed(singles))]
+    assert told["pages"] == [newest_first[:3], newest_first[3:]]
+    assert told["item"] == {
+        "subject": "Standup",
+        "start": "2026-12-01T09:00:00.000Z",
+        "end": "2026-12-01T10:00:00.000Z",
+        "organizer": "ada@example.org",
+        "kind": "RecurringMaster",
+        "response": "Accept",
+        "interval": "1",
+        "moved": 1,
+        "deleted": 1,
+    }
+    assert told["view"] == 9
+    (((made, made_id),),) = told["after"]
+    assert made == "Create"
+    assert told["updated"] == [[["Update", made_id]]]
+    assert told["removed"] == [[["Delete", made_id]]]
+    assert told["refused"] == "ErrorInvalidSyncStateData"
+    assert not fake.complaints
+    assert not room.mails
+
+
+async def _run(*command: str) -> Any:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    async with asyncio.timeout(LIMIT_S):
+        out, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()[-2_000:]
+    return json.loads(out)
