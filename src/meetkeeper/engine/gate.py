@@ -16,8 +16,10 @@ class Gate:
         self._count = count()
 
     @asynccontextmanager
-    async def turn(self, order: float) -> AsyncIterator[None]:
-        """Wait for a place and hold it inside."""
+    async def turn(self, order: float, *, gives_way: bool = False) -> AsyncIterator[None]:
+        """Wait for a place and hold it inside. `gives_way`: whoever is about to ask as well may line up first."""
+        if gives_way:
+            await asyncio.sleep(0)
         if self._free:
             self._free -= 1
         else:

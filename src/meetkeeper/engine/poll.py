@@ -181,10 +181,14 @@ class Poller:
         self._auditor.forget(room)
         if isinstance(calendar.source, NearestFirst):
             async with self._gate.turn(now_s - SOON_S):
-                await self._read_soon(calendar, calendar.source, int(now_s))
+                try:
+                    await self._read_soon(calendar, calendar.source, int(now_s))
+                except MeetkeeperError as trouble:
+                    # Nothing depends on it; what is really wrong the full pass will say.
+                    log.info("calendar.not-soon", room=room, code=trouble.code, text=trouble.message)
         nearest = self._desk.state.agenda(room, int(now_s), int(now_s) + SOON_S)
         ahead_s = max(0.0, nearest[0].start_s - now_s) if nearest else SOON_S
-        async with self._gate.turn(now_s + GIVES_WAY_S * (1.0 + ahead_s / SOON_S)):
+        async with self._gate.turn(now_s + GIVES_WAY_S * (1.0 + ahead_s / SOON_S), gives_way=True):
             await self._read(calendar, "")
 
     async def _read_soon(self, calendar: RoomCalendar, source: NearestFirst, now_s: int) -> None:

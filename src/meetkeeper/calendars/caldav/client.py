@@ -146,6 +146,25 @@ class CaldavSource:
             listing=None if payload else frozenset(now),
         )
 
+    async def soon(self, from_s: int, until_s: int) -> AsyncIterator[Page]:
+        """Items with a meeting in the span (RFC 4791 section 9.9); nothing where the server does not take the question.
+
+        Raises as `changes` does when the calendar itself can't be reached.
+        """
+        until = self._deadline()
+        calendar = await self._find(until)
+        call = Call("REPORT", calendar.path, mapping.query_span(from_s, until_s), (("Depth", "1"),))
+        answer = await self._ask(call, until)
+        if answer.status != 207:
+            return
+        found = (_text_in(one, calendar) for one in self._multistatus(answer, calendar).responses)
+        texts = [text for text in found if text is not None and text.data is not None]
+        if len(texts) > ITEMS_MAX:
+            raise _too_many(calendar)
+        for portion in portions(((text, len(text.data or b"")) for text in texts), BATCH):
+            page = await asyncio.to_thread(self._page, portion)
+            yield Page(items=page.items)
+
     async def _sync(self, calendar: Calendar, token: str, until: float) -> Multistatus | None:
         """The answer to sync-collection; None when the server has no such thing."""
         call = Call("REPORT", calendar.path, mapping.sync_collection(token), (("Depth", "0"),))

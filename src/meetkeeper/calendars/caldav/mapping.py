@@ -7,7 +7,7 @@ a precondition is recognised by its element, not by its status (servers answer 4
 import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from html import escape
@@ -65,6 +65,17 @@ def query_uid(uid: str) -> bytes:
         '<C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT"><C:prop-filter name="UID">'
         f'<C:text-match collation="i;octet">{escape(uid)}</C:text-match>'
         "</C:prop-filter></C:comp-filter></C:comp-filter></C:filter></C:calendar-query>"
+    ).encode()
+
+
+def query_span(from_s: int, until_s: int) -> bytes:
+    """Items with an occurrence in the span, instants in seconds (RFC 4791 section 7.8.1); series come whole."""
+    begin, end = (datetime.fromtimestamp(at_s, UTC).strftime("%Y%m%dT%H%M%SZ") for at_s in (from_s, until_s))
+    return (
+        f"{_XML}<C:calendar-query {_NS}><D:prop><D:getetag/><C:calendar-data/></D:prop><C:filter>"
+        '<C:comp-filter name="VCALENDAR"><C:comp-filter name="VEVENT">'
+        f'<C:time-range start="{begin}" end="{end}"/>'
+        "</C:comp-filter></C:comp-filter></C:filter></C:calendar-query>"
     ).encode()
 
 
