@@ -1,5 +1,5 @@
 # Needs git, make, python3 with venv, and a package index. Everything lands in .venv; nothing else is touched.
-#   make demo        two servers with a bridge, calendars and a mail sink on this machine
+#   make demo        two servers on this machine, with calendars, a bridge, a mail sink (DEMO=--exchange: mailboxes)
 #   make test        all tests            make check   format, types, floors, house, fast tests: under two minutes
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-check test check sim soak bench docs fmt lock clean
@@ -19,10 +19,10 @@ help: ## this list
 	@tools/setup-venv $< && touch $@
 
 demo: .venv/.holds-requirements ## start the demonstration: two meeting servers on this machine
-	@$(BIN)/meetkeeper demo
+	@$(BIN)/meetkeeper demo $(DEMO)
 
 demo-check: .venv/.holds-requirements ## run the demonstration against itself; the last line is JSON
-	@$(BIN)/meetkeeper demo --check --json
+	@$(BIN)/meetkeeper demo --check --json $(DEMO)
 
 test: .venv/.holds-requirements-dev ## every test; real neighbours that are missing are named
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(TESTS)

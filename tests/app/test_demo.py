@@ -1,6 +1,8 @@
 """The demonstration's own parts: its homes, its client, and the lookout that judges whether two servers ever acted."""
 
+import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from meetkeeper.app.demo.actors import event
 from meetkeeper.app.demo.booker import Booker, Load
 from meetkeeper.app.demo.lookout import GAP_S_MAX, Looks, dual
 from meetkeeper.app.demo.parts import Pace, Parts
 from meetkeeper.app.demo.servers import Server, Servers
 from meetkeeper.app.home import FileRegisterNode, Home
+from meetkeeper.app.wiring import build_neighbours
 from meetkeeper.core.configuration import LinkBridge
 from meetkeeper.core.errors import Refused
+from meetkeeper.ports.calendar import CalendarSource
 from meetkeeper.web.files import FILES
 from tests.ports import free_port
 
@@ -51,6 +56,34 @@ def test_a_folder_that_holds_a_demonstration_is_left_alone(tmp_path: Path) -> No
     Parts(tmp_path, port=0, pace=Pace(), janus=False).lay_homes()
     with pytest.raises(Refused, match="earlier demonstration"):
         Parts(tmp_path, port=0, pace=Pace(), janus=False).lay_homes()
+
+
+async def test_rooms_of_the_fake_exchange_take_invitations(tmp_path: Path) -> None:
+    """What is brought by HTTP stands in the mailbox as accepted, changes, and goes; read as a server reads it."""
+    parts = Parts(tmp_path, port=0, pace=Pace(), janus=False, exchange=True)
+    parts.calendars.start()
+    try:
+        (oslo, *_) = build_neighbours(parts.config).calendars
+        at_s = int(time.time()) + 86_400
+        parts.calendars.put("oslo", "a.ics", event("a@demo", "As sent", at_s, 600))
+        assert await _shown(oslo.source, 1) == ["As sent"]
+        parts.calendars.put("oslo", "a.ics", event("a@demo", "Changed", at_s, 600, sequence=1))
+        assert await _shown(oslo.source, 1) == ["Changed"]
+        parts.calendars.remove("oslo", "a.ics")
+        assert await _shown(oslo.source, 0) == []
+        await oslo.source.close()
+    finally:
+        parts.calendars.stop()
+
+
+async def _shown(source: CalendarSource, number: int) -> list[str]:
+    """The subjects of a complete pass, once there are so many: the room takes a moment to accept."""
+    async with asyncio.timeout(60):
+        while True:
+            entries = [item.master async for page in source.changes("") for item in page.items]
+            if len(entries) == number:
+                return [one.subject for one in entries if one is not None]
+            await asyncio.sleep(0.1)
 
 
 def looks(*times: tuple[float, float], frozen_at: int = -1) -> Looks:

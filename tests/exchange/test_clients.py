@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
@@ -20,7 +22,10 @@ async def test_ews_javascript_api_reads_and_writes(require_real: RequireReal) ->
     """Paging, a series with its exceptions, a view, booking, change, removal, a refused state: as it sees them."""
     node = shutil.which("node")
     there = node is not None and (CLIENTS / "node_modules" / "ews-javascript-api").is_dir()
-    require_real("ews-javascript-api", there, f"install Node.js 20, then npm ci --prefix {CLIENTS}")
+    hint = f"install Node.js 20, then npm ci --prefix {CLIENTS}"
+    if not there and os.environ.get("MEETKEEPER_WITHOUT_NPM"):
+        pytest.skip(f"npm's registry could not be reached; to run this test: {hint}")
+    require_real("ews-javascript-api", there, hint)
     assert node is not None
     fake = FakeExchange()
     fake.logins[USER] = PASSWORD

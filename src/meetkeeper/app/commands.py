@@ -239,10 +239,15 @@ def check_command(home: Path, as_json: bool) -> None:  # noqa: FBT001 - click ha
     show_default=True,
     help="Port of the first server, the next is the second's; 0: free ones.",
 )
-def demo_command(checking: bool, as_json: bool, folder: Path | None, port: int) -> None:  # noqa: FBT001 - click
-    """Two meeting servers on this machine: three rooms on a real CalDAV server, mail, a bridge, a web page."""
+@click.option(
+    "--exchange",
+    is_flag=True,
+    help="The rooms are mailboxes of a fake Exchange, in place of a CalDAV server.",
+)
+def demo_command(*, checking: bool, as_json: bool, folder: Path | None, port: int, exchange: bool) -> None:
+    """Two meeting servers on this machine: three rooms on a calendar server, mail, a bridge, a web page."""
     from meetkeeper.app.demo import check, show
 
     if checking:
-        sys.exit(check.run(folder, as_json=as_json))
-    sys.exit(show.run(folder, port=port))
+        sys.exit(check.run(folder, as_json=as_json, exchange=exchange))
+    sys.exit(show.run(folder, port=port, exchange=exchange))

@@ -6,6 +6,7 @@ never guessed.
 
 import math
 import signal
+import threading
 import time
 
 from meetkeeper.app.demo.actors import event, wait_for
@@ -24,6 +25,9 @@ SWITCHOVERS = 2
 FROZEN_S = 4.5
 """Longer than the lease (3.0 s) and what clocks may differ by; shorter than what an agent takes for hung (10 s)."""
 CAUGHT = 4
+INVITED = 60
+INVITED_EVERY_S = 0.03
+"""They come while the room is read, before the blow and after it."""
 GOES_ON_S_MAX = 30.0
 ENDS_S_MAX = 15.0
 AHEAD_S = 4
@@ -178,6 +182,38 @@ def kill_while_due(story: Story) -> None:
     story.expect("a meeting due while nobody acted runs at once", wait_for("it", running, 8))
     story.wait_back(done.begin)
     story.look()
+
+
+def kill_while_syncing(story: Story) -> None:
+    """SIGKILL while a room's calendar is being read: the other server reads on, and every meeting is there once."""
+    active = story.servers.wait_in_sync()
+    story.say(f"{INVITED} invitations to one room; SIGKILL of {active.name} while it reads them")
+    invited = threading.Thread(target=_invite, args=(story,), name="invitations")
+    invited.start()
+    wait_until("the first of them", lambda: _bulk(story) > 0, GOES_ON_S_MAX)
+    story.kills += 1
+    story.read_at_kill = _bulk(story)
+    done = story.hand_over("killed", active, lambda one: one.signal_node(signal.SIGKILL))
+    invited.join()
+    story.expect(
+        "every invitation is a meeting, once", wait_for("all", lambda: _bulk(story) == INVITED, GOES_ON_S_MAX)
+    )
+    story.wait_back(done.begin)
+    story.look()
+
+
+def _invite(story: Story) -> None:
+    for number in range(INVITED):
+        at_s = story.begin_s + 40 * 86_400 + number * 3_600
+        booked = event(f"bulk{number}@demo", f"Bulk {number}", at_s, 1_800)
+        story.parts.calendars.put("oslo", f"bulk{number}.ics", booked)
+        time.sleep(INVITED_EVERY_S)
+
+
+def _bulk(story: Story) -> int:
+    return sum(
+        1 for one in story.booker.meetings().values() if one["subject"].startswith("Bulk ") and one.get("vmr")
+    )
 
 
 def _subjects(story: Story) -> set[str]:

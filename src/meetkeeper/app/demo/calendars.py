@@ -31,7 +31,7 @@ class Calendars(Protocol):
         ...
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop it; one that is stopped already is left so."""
         ...
 
     def servers(self) -> tuple[CalendarServer, ...]:
@@ -80,6 +80,7 @@ class Radicale:
     def stop(self) -> None:
         """See `Calendars`."""
         end(self._process)
+        self._process = None
 
     def servers(self) -> tuple[CalendarServer, ...]:
         """None: each room names its own address."""

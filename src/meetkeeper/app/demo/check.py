@@ -31,11 +31,11 @@ QUIET_S_MAX = 30.0
 QUIET_TRIES = 2
 
 
-def run(folder: Path | None, *, as_json: bool) -> int:
+def run(folder: Path | None, *, as_json: bool, exchange: bool) -> int:
     """Live through the story; 0 only if every promise held."""
     place = folder or Path(tempfile.mkdtemp(prefix="meetkeeper-check-"))
     place.mkdir(parents=True, exist_ok=True)
-    parts = Parts(place, port=0, pace=PACE)
+    parts = Parts(place, port=0, pace=PACE, exchange=exchange)
     sink, lookout = SinkThread(parts), Lookout(parts.servers)
     try:
         parts.start_neighbours()
@@ -73,14 +73,19 @@ def _live(story: Story) -> None:
     _change(story)
     blows.stop_both_and_damage(story, "bergen")
     blows.under_load(story)
+    blows.kill_while_syncing(story)
     blows.kill_while_due(story)
     _wait_until_over(story)
     _lose_all_cookies(story)
 
 
 def _stop_alike(story: Story) -> None:
-    """End both at a quiet moment, without a farewell: what is on their disks then must be the same."""
-    story.say("ending both servers at a quiet moment")
+    """End both at a quiet moment, without a farewell: what is on their disks then must be the same.
+
+    The calendars end first: a server that gives a new cookie for each look leaves no moment quiet.
+    """
+    story.say("ending the calendars, and both servers at a quiet moment")
+    story.parts.calendars.stop()
     for again in reversed(range(QUIET_TRIES)):
         story.expect("the pair comes to rest", wait_for("rest", lambda: _is_quiet(story), QUIET_S_MAX))
         for server in story.servers.both:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from meetkeeper.api.passwords import hash_password
 from meetkeeper.app import configfile, pairing
 from meetkeeper.app.demo.calendars import Calendars, Radicale
+from meetkeeper.app.demo.exchange import Exchange
 from meetkeeper.app.demo.ports import free_port
 from meetkeeper.app.demo.servers import Server, Servers
 from meetkeeper.app.home import FileRegisterNode, Home, NodeConfig, init, new_secret
@@ -52,7 +53,9 @@ class Pace(Struct, frozen=True, kw_only=True):
 class Parts:
     """Everything around the servers, and the servers' homes."""
 
-    def __init__(self, folder: Path, *, port: int, pace: Pace, janus: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, port: int, pace: Pace, janus: bool = True, exchange: bool = False
+    ) -> None:
         self.folder = folder
         self.register = folder / "register"
         self.password = new_secret()[:12]
@@ -62,7 +65,10 @@ class Parts:
         )
         self.servers = Servers(north, south)
         self.mail_port = free_port(2525)
-        self.calendars: Calendars = Radicale(folder / "caldav", [room for room, _, _ in ROOMS])
+        rooms = [room for room, _, _ in ROOMS]
+        self.calendars: Calendars = (
+            Exchange(folder / "exchange", rooms) if exchange else Radicale(folder / "caldav", rooms)
+        )
         self.janus: PrivateJanus | None = None
         self._janus_secrets = (new_secret(), new_secret(), new_secret())
         self._pace = pace

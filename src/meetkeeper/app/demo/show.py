@@ -18,12 +18,12 @@ from meetkeeper.app.demo.servers import Server
 LOOK_S = 0.25
 
 
-def run(folder: Path | None, *, port: int) -> int:
+def run(folder: Path | None, *, port: int, exchange: bool) -> int:
     """Start it, say what to try, stop it on Ctrl-C; the exit code. A folder of our own making is removed at the end."""
     place = folder or Path(tempfile.mkdtemp(prefix="meetkeeper-demo-"))
     place.mkdir(parents=True, exist_ok=True)
     click.echo("Starting a calendar server, a mail sink and two meeting servers …", err=True)
-    parts = Parts(place, port=port, pace=Pace())
+    parts = Parts(place, port=port, pace=Pace(), exchange=exchange)
     try:
         parts.start_neighbours()
         parts.lay_homes()
@@ -123,7 +123,7 @@ Try in another shell:
   {command} today
   ls {parts.mail_folder}
 
-or book a meeting in any CalDAV client. Open the join link from the mail: it counts down, opens at the start,
+or book a meeting in the calendar of a room. Open the join link from the mail: it counts down, opens at the start,
 closes at the end.
 
 Then let the active server die. What becomes of it is told here:

@@ -67,6 +67,8 @@ class Story:
         self.busy = 0.0
         """The most processes that wanted one core at a time, as the system counts them."""
         self.cookies_damaged = 0
+        self.read_at_kill = 0
+        """How many of the invitations were read when the reader was killed."""
 
     def say(self, text: str) -> None:
         """Progress, for whoever watches."""

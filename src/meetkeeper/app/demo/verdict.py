@@ -75,6 +75,7 @@ def judge(story: Story) -> dict[str, Any]:
         "freezes": story.freezes,
         "restart_s": story.restart_s,
         "cookies_damaged": story.cookies_damaged,
+        "read_when_killed": story.read_at_kill,
         "frames": database.kept.seq,
         "broken": story.broken,
     }
