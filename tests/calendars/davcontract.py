@@ -9,6 +9,7 @@ from meetkeeper.calendars.caldav.client import CaldavSource
 from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.core.errors import NotFound, Refused
 from meetkeeper.ports.calendar import CookieRefused
+from meetkeeper.testing.contracts.annotating import AnnotatingContract
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, CalendarContract, Held, text_of
 from tests.calendars.auditing import what_it_hides_is_found
 from tests.calendars.lying import LyingProxy
@@ -21,7 +22,7 @@ def calendar_of(venue: DavVenue) -> mapping.Calendar:
     return mapping.Calendar(split.hostname or "", split.path)
 
 
-class DavContract(CalendarContract):
+class DavContract(CalendarContract, AnnotatingContract):
     """The contract and more. A subclass gives `venue` and `home`, the address of the user's home."""
 
     async def test_the_server_itself_refuses_an_unknown_token(self, venue: DavVenue) -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from meetkeeper.core.errors import Refused, Unavailable
 from meetkeeper.ports.calendar import CookieRefused
+from meetkeeper.testing.contracts.annotating import AnnotatingContract
 from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
 from meetkeeper.testing.fakes.calendar import FakeCalendar
 from tests.calendars.venues import FakeVenue
 
 
-class TestFakeCalendar(CalendarContract):
+class TestFakeCalendar(CalendarContract, AnnotatingContract):
     """The whole contract."""
 
     @pytest.fixture

@@ -11,11 +11,12 @@ from meetkeeper.calendars.ics import client, mapping
 from meetkeeper.calendars.ics.client import IcsSource
 from meetkeeper.core.configuration import IcsCalendar
 from meetkeeper.core.errors import NotFound, Refused, TheirMistake, Unavailable
+from meetkeeper.testing.contracts.annotating import AnnotatingContract
 from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
 from tests.calendars.venues import FolderVenue, soon
 
 
-class TestFolder(CalendarContract):
+class TestFolder(CalendarContract, AnnotatingContract):
     """The whole contract."""
 
     @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import httpx2
+from icalendar import Calendar
 
 from meetkeeper.calendars.caldav.client import CaldavSource
 from meetkeeper.calendars.caldav.server import CaldavServers, Limits
@@ -26,6 +27,11 @@ def soon() -> float:
     return time.time() + 60.0
 
 
+def description_of(text: bytes) -> str:
+    """The description of the first event."""
+    return str(next(iter(Calendar.from_ical(text).walk("VEVENT"))).get("DESCRIPTION", ""))
+
+
 class FakeVenue:
     """The calendar in memory."""
 
@@ -42,6 +48,10 @@ class FakeVenue:
     async def put(self, name: str, text: bytes) -> None:
         """Somebody saves it."""
         self.calendar.put(name, text)
+
+    async def body(self, name: str) -> str:
+        """What was written back, in an item that keeps no text; its own agenda beside it."""
+        return f"Budget æøå {self.calendar.blocks.get(name) or ''}"
 
     async def delete(self, name: str) -> None:
         """Somebody removes it."""
@@ -65,6 +75,10 @@ class FolderVenue:
         aside = self.folder / ".aside"
         aside.write_bytes(text)
         os.replace(aside, self.folder / name)
+
+    async def body(self, name: str) -> str:
+        """As it stands in the file."""
+        return description_of((self.folder / name).read_bytes())
 
     async def delete(self, name: str) -> None:
         """Somebody removes the file."""
@@ -107,6 +121,12 @@ class DavVenue:
             headers={"Content-Type": "text/calendar; charset=utf-8"},
         )
         assert answer.status_code in (200, 201, 204), answer.text
+
+    async def body(self, name: str) -> str:
+        """As another CalDAV program reads it."""
+        answer = await self._http.get(self.url + quote(name, safe=""))
+        assert answer.status_code == 200, answer.text
+        return description_of(answer.content)
 
     async def delete(self, name: str) -> None:
         """Another CalDAV program removes it."""

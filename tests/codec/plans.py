@@ -26,7 +26,16 @@ from meetkeeper.core.changes import (
     VmrRetired,
     raw,
 )
-from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem, key_of
+from meetkeeper.core.effects import (
+    AnnotateItem,
+    Announce,
+    EnsureVmr,
+    Phase,
+    RetireVmr,
+    SendMail,
+    WriteItem,
+    key_of,
+)
 from meetkeeper.core.plan import Note, Plan
 from meetkeeper.core.state import RoomNews, Status
 from meetkeeper.core.words import (
@@ -108,7 +117,12 @@ def every_plan() -> list[Plan]:
                 ItemKept(RED, "b.ics", Uid("u1"), "e2", "f2", gone=True, held=True),
                 ItemKept(BLUE, "c.ics", Uid("u1"), "e3", "f3"),
             ),
-            (mail, WriteItem(RED, 1, MeetingId("m2")), RetireVmr(Alias("old"), "main")),
+            (
+                mail,
+                WriteItem(RED, 1, MeetingId("m2")),
+                AnnotateItem(RED, 1, "stands", MeetingId("m2")),
+                RetireVmr(Alias("old"), "main"),
+            ),
             (Note("seen.new", "m4", "a note with a line\nfeed"),),
         ),
         Plan(

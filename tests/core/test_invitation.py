@@ -22,8 +22,8 @@ from meetkeeper.core.invitation import (
     person_name,
     say_when,
     title_of,
-    without_block,
 )
+from meetkeeper.core.joinblock import without_block
 from meetkeeper.core.words import START_MAX_S, Person, RoomId
 from tests.mail.samples import CONFIG, at, entry, meeting, series, wall
 

@@ -41,7 +41,7 @@ OWNERS: dict[str, set[str]] = {
     "joserfc": {"calendars"},  # signs the assertion for Microsoft 365
     "litestar": {"api", "web"},
     "msgspec": ANYWHERE,  # one record serves journal, wire, API and configuration
-    "nh3": {"calendars", "web", "mail"},
+    "nh3": {"calendars", "itemtext", "web", "mail"},
     "prometheus_client": {"api", "engine"},
     "radicale": {"app"},  # the demonstration's calendar
     "rich": {"cli", "app"},

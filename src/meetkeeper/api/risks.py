@@ -12,7 +12,7 @@ from meetkeeper.api import queries, times
 from meetkeeper.api.standing import bridge_standing, mail_standing
 from meetkeeper.core.asking import open_questions
 from meetkeeper.core.configuration import ClusterConfig
-from meetkeeper.core.effects import Announce, Effect, EnsureVmr, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.effects import AnnotateItem, Announce, Effect, EnsureVmr, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.state import Kept, OutboxRow, State, Status
 from meetkeeper.core.words import MeetingId, RoomId, Step
 from meetkeeper.engine.status import EngineStatus
@@ -255,6 +255,8 @@ def _effect_in_words(effect: Effect) -> str:
             return f"VMR {effect.alias} taken down"
         case WriteItem():
             return f"Calendar of {effect.room}: {'remove' if effect.remove else 'write'} the meeting"
+        case AnnotateItem():
+            return f"Calendar of {effect.room}: write how to join"
         case Announce():
             return "Announcement"
         case _ as never:
@@ -268,7 +270,7 @@ def meeting_id_of(effect: Effect) -> str:
             return effect.of
         case RetireVmr():
             return ""
-        case Announce() | SendMail() | WriteItem():
+        case Announce() | SendMail() | WriteItem() | AnnotateItem():
             return effect.meeting or effect.series or ""
 
 

@@ -145,6 +145,11 @@ class RoomConfig(_Part, frozen=True, kw_only=True):
     calendar: CalendarSource = field(default_factory=NoCalendar)
     bridge: str = ""
     """The bridge for this room's meetings; empty: the first one configured."""
+    write_back: Literal["none", "room", "mail"] = "none"
+    """Write how to join into the room's copy of a meeting. room: and mail nobody. mail: and mail invitees too.
+
+    none: the calendar is left as it is, invitees are mailed. Nobody is mailed by the calendar either way.
+    """
     video: bool = False
     """A video room: meetings in it are held by video, which asks for a VMR."""
     trigger: Literal["", "always", "when_asked"] = ""

@@ -73,7 +73,20 @@ class WriteItem(Struct, frozen=True, gc=False, tag_field="kind", tag="write-item
     remove: bool = False
 
 
-Effect = EnsureVmr | RetireVmr | Announce | SendMail | WriteItem
+class AnnotateItem(Struct, frozen=True, gc=False, tag_field="kind", tag="annotate-item"):
+    """How to join is written into (or taken out of) one room's copy of a meeting that a calendar brought.
+
+    `turn` tells apart what is written for one revision: that the VMR stands, that it is waited for, that it is gone.
+    """
+
+    room: RoomId
+    revision: int
+    turn: Literal["stands", "waits", "gone"]
+    meeting: MeetingId | None = None
+    series: Uid | None = None
+
+
+Effect = EnsureVmr | RetireVmr | Announce | SendMail | WriteItem | AnnotateItem
 
 
 def key_of(effect: Effect) -> EffectKey:
@@ -92,5 +105,9 @@ def key_of(effect: Effect) -> EffectKey:
         case WriteItem():
             act = "remove" if effect.remove else "write"
             return EffectKey(f"item/{effect.room}/{effect.meeting or effect.series}/{effect.revision}/{act}")
+        case AnnotateItem():
+            return EffectKey(
+                f"block/{effect.room}/{effect.meeting or effect.series}/{effect.revision}/{effect.turn}"
+            )
         case _ as never:
             assert_never(never)

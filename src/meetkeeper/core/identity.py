@@ -6,8 +6,10 @@ A meeting's id is a hash of its normalised UID and the start its series gave it;
 import hashlib
 
 import msgspec
+from msgspec.structs import replace
 
 from meetkeeper.core.base32 import RFC_4648, Base32
+from meetkeeper.core.linktext import plain
 from meetkeeper.core.words import Entry, MeetingId, Uid
 
 _EXCHANGE_PREFIX = "040000008200E00074C5B7101A82E008"
@@ -51,7 +53,18 @@ def meeting_id(uid: Uid, original_start_s: int | None) -> MeetingId:
     return MeetingId(_LETTERS.text(int.from_bytes(digest[:10], "big"), 16))
 
 
+def words_of(description: str) -> str:
+    """What counts of a description: its words. Calendars wrap lines, change their ends and put mark-up around them."""
+    return " ".join(plain(description).split())
+
+
 def fingerprint(master: Entry | None, overrides: tuple[Entry, ...]) -> str:
     """A hash of everything in an item that matters to us; equal content has equal fingerprints in every source."""
-    digest = hashlib.sha256(_ENTRY.encode((master, overrides))).digest()
+    told = (None if master is None else _told(master), tuple(map(_told, overrides)))
+    digest = hashlib.sha256(_ENTRY.encode(told)).digest()
     return _LETTERS.text(int.from_bytes(digest[:15], "big"), 24)
+
+
+def _told(entry: Entry) -> Entry:
+    words = words_of(entry.description) if entry.description else ""
+    return entry if words == entry.description else replace(entry, description=words)

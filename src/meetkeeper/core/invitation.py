@@ -17,16 +17,13 @@ from meetkeeper.core import vmr as vmrs
 from meetkeeper.core.configuration import Config
 from meetkeeper.core.identity import meeting_id
 from meetkeeper.core.invitation_words import SEE_CALENDAR, say_days, say_offset, say_recurrence, say_span
+from meetkeeper.core.joinblock import WAITS, JoinBlock, block_of, without_block
 from meetkeeper.core.state import Series
 from meetkeeper.core.words import Entry, Foreign, Meeting, Person, RoomId, Vmr
 from meetkeeper.core.zones import find_zone
 
 PRIVATE_TITLE = "Private meeting"
 UNTITLED = "Meeting"
-_BLOCK = re.compile(
-    r"^[-]{4} Join online \[(?P<ref>[a-z0-9]+)\] [-]{4}\s*$.*?^[-]{4} End \[(?P=ref)\] [-]{4}\s*$\n?",
-    re.M | re.S,
-)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -280,21 +277,23 @@ def join_block(invitation: Invitation) -> str:
 
     Several lines, ended by a line break.
     """
+    block = block_for(invitation)
+    return "" if block is None else block.text
+
+
+def block_for(invitation: Invitation, *, waits: bool = False) -> JoinBlock | None:
+    """The block for a calendar entry's body; None without a door. `waits`: the bridge can't say yet that it stands."""
     join = invitation.join
     if join is None or invitation.cancelled:
-        return ""
+        return None
+    if waits:
+        return block_of(invitation.ref, [("", WAITS)])
     lines = [
-        f"---- Join online [{invitation.ref}] ----",
-        f"Join: {join.url}",
-        f"PIN: {join.pin}",
-        f"Video system: {join.sip.removeprefix('sip:')}",
-        f"Meeting ID: {join.numeric_id}",
+        ("Join", join.url),
+        ("PIN", join.pin),
+        ("Video system", join.sip.removeprefix("sip:")),
+        ("Meeting ID", join.numeric_id),
     ]
     if join.phone:
-        lines.append(f"Telephone: {join.phone}")
-    return "\n".join([*lines, f"---- End [{invitation.ref}] ----", ""])
-
-
-def without_block(text: str) -> str:
-    """The text without any join block of ours: calendars send back what was once written into them."""
-    return _BLOCK.sub("", text.replace("\r\n", "\n")).strip()
+        lines.append(("Telephone", join.phone))
+    return block_of(invitation.ref, lines)

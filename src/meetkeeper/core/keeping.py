@@ -37,6 +37,7 @@ from meetkeeper.core.words import (
     Uid,
     Vmr,
 )
+from meetkeeper.core.writeback import tell
 
 NEW = "new"
 """The turn of the `EnsureVmr` whose success is announced."""
@@ -110,7 +111,7 @@ def keep_new(
     draft.change(kept(meeting, Step.PROVISIONED if stands else Step.SCHEDULED, series, own_vmr=own_vmr))
     draft.place(meeting)
     if stands or (series is None and tells_foreign(state, meeting)):
-        draft.effect(Announce(meeting.revision, meeting=meeting.id))
+        tell(state, draft, meeting)
     elif own_vmr:
         ask_bridge_or_tell(draft, meeting)
     if series is None and meeting.origin == "api":
@@ -142,7 +143,7 @@ def ask_bridge_for_series(
         draft.effect(EnsureVmr(alias, first, Phase.BOOKED, NEW))
     else:
         draft.effect(EnsureVmr(alias, first, Phase.BOOKED, f"r{series.revision}"))
-        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped(before, series)))
+        tell(state, draft, series, dropped=dropped(before, series))
 
 
 def write_items(state: State, draft: Draft, meeting: Meeting, *, remove: bool = False) -> None:
@@ -204,7 +205,7 @@ def keep_changed(state: State, draft: Draft, row: Kept, old: Meeting, new: Meeti
             draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, turn))
     told = meeting.vmr is not None or meeting.origin == "api" or tells_foreign(state, meeting)
     if told and not shared and not is_untold(state, row.alias):
-        draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped(old, meeting)))
+        tell(state, draft, meeting, dropped=dropped(old, meeting))
     return meeting
 
 
@@ -218,7 +219,7 @@ def keep_again(
         alias = meeting.vmr.alias
         draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, f"r{meeting.revision}"))
         if not is_untold(state, alias):
-            draft.effect(Announce(meeting.revision, meeting=meeting.id, dropped=dropped(before, meeting)))
+            tell(state, draft, meeting, dropped=dropped(before, meeting))
 
 
 def dropped(before: Meeting | Series, after: Meeting | Series) -> tuple[str, ...]:

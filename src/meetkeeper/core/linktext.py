@@ -148,8 +148,13 @@ def _unquoted(match: re.Match[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Without mark-up and entities; what a page hides is dropped."""
-    cut = _whole(text)
+    """As `plain`, with the remains of quoted-printable undone."""
+    return plain(_whole(text))
+
+
+def plain(text: str) -> str:
+    """The text without mark-up and entities; what a page hides is dropped."""
+    cut = text
     if _HTML.search(cut):
         cut = "".join(_shown(cut))
         cut = _TAG.sub(" ", _BREAKS.sub("\n", cut))

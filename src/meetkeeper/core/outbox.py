@@ -12,7 +12,7 @@ import msgspec
 from meetkeeper.core.changes import EffectMoved, ItemForgotten, MeetingStepped, RoomTold, VmrRetired
 from meetkeeper.core.commands import Release
 from meetkeeper.core.drafting import Draft
-from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.effects import AnnotateItem, Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.errors import NotFound, Refused
 from meetkeeper.core.events import Done, EffectReported, EffectStarted, Later, Never, Outcome, Taken, Unclear
 from meetkeeper.core.keeping import (
@@ -26,9 +26,10 @@ from meetkeeper.core.keeping import (
     write_series,
 )
 from meetkeeper.core.plan import Decision
-from meetkeeper.core.state import OutboxRow, State, Status
+from meetkeeper.core.state import OutboxRow, Series, State, Status
 from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import OPEN_STEPS, Alias, EffectKey, Meeting, Step, Uid
+from meetkeeper.core.writeback import annotate, mails, tell
 
 PAUSE_FIRST_S = 1.0
 PAUSE_MAX_S = 300.0
@@ -97,6 +98,8 @@ def reported(state: State, draft: Draft, event: EffectReported) -> None:
             _settle(draft, row, event.outcome)
             if isinstance(event.outcome, Done) and not event.outcome.idle:
                 _forget_copies(state, draft, row.effect)
+        case AnnotateItem():
+            _settle(draft, row, event.outcome)
         case _ as never:
             assert_never(never)
 
@@ -174,9 +177,14 @@ def _vmr_reported(state: State, draft: Draft, row: OutboxRow, effect: EnsureVmr,
             draft.note(
                 "vmr.told-unprovisioned", effect.alias, "the bridge is away; the URI is derived and stays"
             )
-            announce = _announcement(state, effect.alias)
-            if announce is not None:
-                draft.effect(announce)
+            told = _meets_in(state, effect.alias)
+            if told is not None:
+                tell(state, draft, told)
+        case Later() if effect.turn == NEW and row.tries == 0:
+            told = _meets_in(state, effect.alias)
+            if told is not None:
+                annotate(state, draft, told, "waits")
+            _settle(draft, row, outcome)
         case Done() | Later() | Never() | Taken() | Unclear():
             _settle(draft, row, outcome)
         case _ as never:
@@ -192,28 +200,27 @@ def _tell_standing(state: State, draft: Draft, alias: Alias, outcome: Done) -> N
 
     What has been changed since this history began was told by none.
     """
-    announce = _announcement(state, alias)
-    if announce is None:
+    told = _meets_in(state, alias)
+    if told is None:
         return
-    if outcome.adopted_from not in (None, state.lineage) and announce.revision == 1:
+    if outcome.adopted_from not in (None, state.lineage) and told.revision == 1:
+        annotate(state, draft, told, "stands")
         draft.note(
             "vmr.adopted",
             alias,
             "it stood on the bridge under our marker from a lost history: counts as told",
         )
         return
-    draft.effect(announce)
+    tell(state, draft, told)
 
 
-def _announcement(state: State, alias: Alias) -> Announce | None:
-    """What is to be told of the meeting or series that has this VMR."""
+def _meets_in(state: State, alias: Alias) -> Meeting | Series | None:
+    """The meeting or series that has this VMR."""
     uid = state.series_by_alias.get(alias)
     if uid is not None:
-        series = state.one_series(uid)
-        return None if series is None else Announce(series.revision, series=uid)
+        return state.one_series(uid)
     meeting_id = state.by_alias.get(alias)
-    meeting = None if meeting_id is None else state.meeting(meeting_id)
-    return None if meeting is None else Announce(meeting.revision, meeting=meeting.id)
+    return None if meeting_id is None else state.meeting(meeting_id)
 
 
 def _next_attempt(state: State, draft: Draft, alias: Alias) -> None:
@@ -266,6 +273,10 @@ def _announce(state: State, draft: Draft, row: OutboxRow, effect: Announce) -> N
     if not config.mail.host:
         draft.change(EffectMoved(row.key, Status.DONE, 0, draft.now_s, "no mail server is configured"))
         return
+    told = _told_of(state, effect)
+    if told is not None and not mails(state, told):
+        draft.change(EffectMoved(row.key, Status.DONE, 0, draft.now_s, "its rooms' calendars alone say it"))
+        return
     rooms = {room.email.lower() for room in config.rooms if room.email}
     people = recipients(state, effect, config.mail.fallback_organizer)
     draft.change(EffectMoved(row.key, Status.DONE, 0, draft.now_s, f"{len(people)} to be told"))
@@ -276,6 +287,12 @@ def _announce(state: State, draft: Draft, row: OutboxRow, effect: Announce) -> N
     for address in effect.dropped:
         if address not in rooms and address not in people:
             draft.effect(SendMail(address, effect.revision, "CANCEL", effect.meeting, effect.series))
+
+
+def _told_of(state: State, effect: Announce) -> Meeting | Series | None:
+    if effect.meeting is not None:
+        return state.meeting(effect.meeting)
+    return None if effect.series is None else state.one_series(effect.series)
 
 
 def recipients(state: State, effect: Announce, fallback: str) -> list[str]:

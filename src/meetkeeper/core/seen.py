@@ -59,6 +59,7 @@ from meetkeeper.core.ways import (
     vmr_of_changed,
 )
 from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, Step, Uid
+from meetkeeper.core.writeback import tell
 
 UIDS_MAX = 200
 """UIDs settled in one plan; the rest follow in the next."""
@@ -295,7 +296,7 @@ def _carry_series(state: State, draft: Draft, finding: SeriesFinding, *, quiet: 
         elif told:
             draft.effect(Announce(series.revision, series=series.uid, cancelled=True))
     elif told and not is_untold(state, alias) and before is not None:
-        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped(before, series)))
+        tell(state, draft, series, dropped=dropped(before, series))
     return series
 
 
@@ -394,7 +395,7 @@ def _carry_linked(state: State, draft: Draft, finding: New, meeting: Meeting, se
         note_link(draft, meeting)
     keep_new(state, draft, meeting, of_series, own_vmr=of_series is None)
     if told and not shared:
-        draft.effect(Announce(meeting.revision, meeting=meeting.id))
+        tell(state, draft, meeting, turn="gone")
 
 
 def survey(state: State, draft: Draft, event: BridgeSurveyed) -> None:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from meetkeeper.core.asking import Way, way_of
 from meetkeeper.core.configuration import Config
 from meetkeeper.core.findings import Field
-from meetkeeper.core.identity import fingerprint, meeting_id
+from meetkeeper.core.identity import fingerprint, meeting_id, words_of
 from meetkeeper.core.invitation import PRIVATE_TITLE
 from meetkeeper.core.recurrence import expand, following
 from meetkeeper.core.state import ItemRow, Series, State
@@ -293,7 +293,7 @@ def differences(before: Meeting, after: Meeting) -> tuple[Field, ...]:
         Field.ORGANIZER: (before.organizer.email, after.organizer.email),
         Field.INVITEES: (_emails(before.invitees), _emails(after.invitees)),
         Field.ROOMS: (before.rooms, after.rooms),
-        Field.DESCRIPTION: (before.description, after.description),
+        Field.DESCRIPTION: (words_of(before.description), words_of(after.description)),
         Field.PRIVATE: (before.private, after.private),
         Field.JOIN: (_door(before.foreign), _door(after.foreign)),
     }
@@ -319,7 +319,7 @@ def _compared(series: Series) -> tuple[object, ...]:
         _emails(series.invitees),
         series.rooms,
         series.time_zone,
-        series.description,
+        words_of(series.description),
         series.private,
         series.item.fingerprint,
         series.digest,

@@ -9,7 +9,7 @@ import msgspec
 from meetkeeper.core.asking import wants_vmr
 from meetkeeper.core.changes import EffectMoved
 from meetkeeper.core.drafting import Draft
-from meetkeeper.core.effects import Announce, EnsureVmr, Phase
+from meetkeeper.core.effects import EnsureVmr, Phase
 from meetkeeper.core.keeping import (
     NEW,
     bridge_for,
@@ -27,6 +27,7 @@ from meetkeeper.core.keeping import (
 from meetkeeper.core.state import Kept, Series, State, Status
 from meetkeeper.core.vmr import Scope
 from meetkeeper.core.words import Meeting, Step, Vmr
+from meetkeeper.core.writeback import annotate, tell
 
 _LINK = "a link of another platform took its place before anyone was told"
 
@@ -85,15 +86,17 @@ def change_way(
         _leave(state, draft, before.vmr)
     if vmr is None:
         note_link(draft, meeting)
-    told = Announce(meeting.revision, meeting=meeting.id, dropped=dropped(before, meeting))
     if shared:
         return
+    gone = dropped(before, meeting)
     if vmr is None:
         was_told = had_own and before.vmr is not None and not is_untold(state, before.vmr.alias)
         if was_told or (row.series is None and tells_foreign(state, meeting)):
-            draft.effect(told)
+            tell(state, draft, meeting, dropped=gone, turn="gone")
+        elif had_own:
+            annotate(state, draft, meeting, "gone")
     elif stands:
-        draft.effect(told)
+        tell(state, draft, meeting, dropped=gone)
     else:
         draft.effect(EnsureVmr(vmr.alias, meeting.id, Phase.BOOKED, NEW))
 
@@ -110,8 +113,10 @@ def series_left(state: State, draft: Draft, before: Series, series: Series, vmr:
     untold = is_untold(state, vmr.alias)
     _leave(state, draft, vmr)
     note_link(draft, series)
-    if not untold:
-        draft.effect(Announce(series.revision, series=series.uid, dropped=dropped(before, series)))
+    if untold:
+        annotate(state, draft, series, "gone")
+    else:
+        tell(state, draft, series, dropped=dropped(before, series), turn="gone")
 
 
 def note_link(draft: Draft, told: Meeting | Series) -> None:

@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 from typing import Protocol, assert_never
 
 from meetkeeper.core import vmr as vmrs
-from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.effects import AnnotateItem, Announce, EnsureVmr, Phase, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.errors import MeetkeeperError, Refused, TheirMistake, Unavailable
 from meetkeeper.core.events import (
     Done,
@@ -29,13 +29,15 @@ from meetkeeper.core.events import (
     Unclear,
 )
 from meetkeeper.core.identity import meeting_id
-from meetkeeper.core.invitation import PRIVATE_TITLE
-from meetkeeper.core.keeping import is_needed
+from meetkeeper.core.invitation import PRIVATE_TITLE, Kind, block_for, of_meeting, of_series
+from meetkeeper.core.joinblock import JoinBlock
+from meetkeeper.core.keeping import is_needed, is_untold
 from meetkeeper.core.state import OutboxRow, Series, State, Status
 from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Alias, EffectKey, Meeting, Uid
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours
 from meetkeeper.engine.node import Handled
 from meetkeeper.ports.bridge import AliasTaken, Ensured, WantedVmr
+from meetkeeper.ports.calendar import Annotating
 from meetkeeper.ports.mailer import FateUnknown
 
 CALENDAR_WRITES_MAX = 8
@@ -165,6 +167,8 @@ class Dispatcher:
                     return await self._send(key, row.effect)
                 case WriteItem():
                     return await self._write(row.effect)
+                case AnnotateItem():
+                    return await self._annotate(row.effect)
                 case Announce():
                     return Done()
                 case _ as never:
@@ -281,6 +285,25 @@ class Dispatcher:
             uid, text = desk.neighbours.item_text(desk.state.settings(), meeting, series, desk.now_s())
             await calendar.source.write(uid, text)
         return Done("written")
+
+    async def _annotate(self, effect: AnnotateItem) -> Outcome:
+        """Write how to join into the room's copy as it stands now; nobody is mailed by it."""
+        desk = self._desk
+        calendar = desk.neighbours.calendar(effect.room)
+        if calendar is None:
+            return Done("the room has no calendar any more", idle=True)
+        if not isinstance(calendar.source, Annotating):
+            return Never(
+                f"The calendar of {effect.room} can't take what is written back. Set write_back to none."
+            )
+        turn = self._turn(f"{effect.room}/{effect.meeting or effect.series}")
+        async with turn, self._gate(f"calendar {calendar.name}", CALENDAR_WRITES_MAX):
+            found = noted_by(desk.state, effect)
+            if isinstance(found, Done):
+                return found
+            uid, block = found
+            await desk.until_may_speak()
+            return annotated(block, found=await calendar.source.annotate(uid, block))
 
 
 class _Held(Exception):
@@ -407,6 +430,34 @@ def written_by(state: State, effect: WriteItem) -> tuple[Meeting | None, Series 
     return meeting, series
 
 
+def noted_by(state: State, effect: AnnotateItem) -> tuple[Uid, JoinBlock | None] | Done:
+    """The block that a room's copy is to show now, None for no block; `Done` when a later effect shows it."""
+    meeting, series = _about(state, effect)
+    told = meeting or series
+    if told is None or told.revision > effect.revision:
+        return Done("superseded", idle=True)
+    row = None if meeting is None else state.meetings.get(meeting.id)
+    if (series is not None and series.over) or (row is not None and row.step not in OPEN_STEPS):
+        return Done("it is over", idle=True)
+    if effect.room not in told.rooms:
+        return Done("the room is no longer in it", idle=True)
+    config = state.settings()
+    if series is not None:
+        invitation = of_series(config, series, Kind.NEW)
+    else:
+        assert meeting is not None
+        invitation = of_meeting(config, meeting, Kind.NEW)
+    waits = told.vmr is not None and is_untold(state, told.vmr.alias)
+    return told.uid, block_for(invitation, waits=waits)
+
+
+def annotated(block: JoinBlock | None, *, found: bool) -> Outcome:
+    """What the calendar's answer means for the effect; `found` is False when it does not show the item any more."""
+    if not found:
+        return Done("the calendar does not show it any more", idle=True)
+    return Done("written" if block is not None else "taken out")
+
+
 def uid_of(meeting: Meeting | None, series: Series | None) -> Uid:
     """The UID under which calendars show it."""
     if meeting is not None:
@@ -415,7 +466,7 @@ def uid_of(meeting: Meeting | None, series: Series | None) -> Uid:
     return series.uid
 
 
-def _about(state: State, effect: SendMail | WriteItem) -> tuple[Meeting | None, Series | None]:
+def _about(state: State, effect: SendMail | WriteItem | AnnotateItem) -> tuple[Meeting | None, Series | None]:
     meeting = None if effect.meeting is None else state.meeting(effect.meeting)
     series = None if effect.series is None else state.one_series(effect.series)
     return meeting, series

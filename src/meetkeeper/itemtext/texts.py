@@ -2,7 +2,7 @@
 
 import re
 
-from meetkeeper.core.invitation import without_block
+from meetkeeper.core.joinblock import without_block
 from meetkeeper.core.words import DESCRIPTION_CHARS_MAX, LOCATION_CHARS_MAX, SUBJECT_CHARS_MAX
 
 NAME_CHARS_MAX = 200
@@ -15,7 +15,7 @@ _SPACE = re.compile(r"\s+")
 
 def clean_text(value: str, chars_max: int) -> str:
     """A TEXT value on one line, at most `chars_max` characters."""
-    return one_line(_unescaped(value), chars_max)
+    return one_line(unescaped(value), chars_max)
 
 
 def one_line(text: str, chars_max: int) -> str:
@@ -35,7 +35,7 @@ def clean_location(value: str) -> str:
 
 def clean_description(value: str) -> str:
     """A DESCRIPTION with its line breaks, without the block that we write into items ourselves."""
-    return plain_description(_unescaped(value)[: DESCRIPTION_CHARS_MAX + BLOCK_CHARS_MAX])
+    return plain_description(unescaped(value)[: DESCRIPTION_CHARS_MAX + BLOCK_CHARS_MAX])
 
 
 def plain_description(text: str) -> str:
@@ -50,5 +50,6 @@ def escaped(text: str) -> str:
     return plain.replace("\r\n", "\\n").replace("\n", "\\n")
 
 
-def _unescaped(value: str) -> str:
+def unescaped(value: str) -> str:
+    """A TEXT value as it is meant (RFC 5545 section 3.3.11)."""
     return _ESCAPED.sub(lambda match: "\n" if match[1] in "nN" else match[1], value)

@@ -22,10 +22,10 @@ from meetkeeper.core.invitation import (
     join_block,
     one_line,
     title_of,
-    without_block,
     zone_info,
     zone_name,
 )
+from meetkeeper.core.joinblock import without_block
 from meetkeeper.core.state import Series
 from meetkeeper.core.words import Entry, Meeting, Person
 from meetkeeper.itemtext.texts import escaped

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
 
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.roomsettings import Finding
 from meetkeeper.core.words import CalendarItem
 
@@ -69,6 +70,19 @@ class NearestFirst(Protocol):
 
         A series is given whole. Pages may show too much or too little: the complete pass follows. Nothing at all where
         the server can't be asked so.
+        """
+        ...
+
+
+@runtime_checkable
+class Annotating(Protocol):
+    """A source that can write how to join into an item of somebody else's (`testing.contracts.annotating`)."""
+
+    async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """Put this block into the body of the item of this UID in the place of any other of ours; None takes it out.
+
+        Nothing else of the item changes, and nobody is mailed. False when there is no such item any more. Raises
+        `Refused` when the calendar objects, or would mail people about it.
         """
         ...
 

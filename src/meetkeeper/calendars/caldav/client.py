@@ -26,8 +26,11 @@ from meetkeeper.calendars.caldav.server import TOO_LARGE, Answer, CaldavServer, 
 from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.roomsettings import Finding
 from meetkeeper.core.words import CalendarItem
+from meetkeeper.itemtext.annotating import annotated, would_mail
+from meetkeeper.itemtext.lines import Unreadable
 from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
 from meetkeeper.ports.calendar import CookieRefused, Page
@@ -66,6 +69,7 @@ class CaldavSource:
         self._server = server or CaldavServer(config.url)
         self._login = self._server.join(config.username, password)
         self._read = partial(read_item, own_email=own_email, room_emails=room_emails)
+        self._own_email = own_email
         self._calendar: Calendar | None = None
         self._closed = False
 
@@ -283,6 +287,42 @@ class CaldavSource:
         if answer.status not in (200, 202, 204, 404, 410):
             raise self._error(answer)
 
+    async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`: the item is put back with If-Match, so that nobody's change in between is lost."""
+        until = self._deadline()
+        calendar = await self._find(until)
+        for attempt in (1, 2):
+            href, text = await self._item_of(calendar, uid, until)
+            if text is None or text.data is None:
+                return False
+            if would_mail(text.data, self._own_email):
+                raise Refused(
+                    "calendar.would-mail",
+                    f"{self._server.host}{href} is organized by the room: its people would be mailed about a change. "
+                    "Set the room's write_back to none, or decide by hand.",
+                )
+            new = self._annotated(text, block)
+            if new == text.data:
+                return True
+            if not text.etag:
+                raise Refused(
+                    "calendar.no-etag",
+                    f"{self._server.host} gives no etag, so a change can't be put back safely. Set write_back to none.",
+                )
+            headers = (("Content-Type", "text/calendar; charset=utf-8"), ("If-Match", text.etag))
+            answer = await self._ask(Call("PUT", href, new, headers), until)
+            if answer.status in (200, 201, 202, 204):
+                return True
+            if answer.status != 412 or attempt == 2:
+                raise self._error(answer)
+        return False
+
+    def _annotated(self, text: _Text, block: JoinBlock | None) -> bytes:
+        try:
+            return annotated(text.data or b"", block)
+        except Unreadable as unreadable:
+            raise Refused("calendar.unreadable", f"{text.name} can't be written to. {unreadable}") from None
+
     def _check_may_write(self) -> None:
         if not self._config.write:
             raise Refused(
@@ -291,7 +331,12 @@ class CaldavSource:
             )
 
     async def _place_of(self, calendar: Calendar, uid: str, until: float) -> tuple[str, str]:
-        """(path, etag) of the item with this UID; ("", "") when there is none. The server's match is checked again."""
+        """(path, etag) of the item with this UID; ("", "") when there is none."""
+        href, text = await self._item_of(calendar, uid, until)
+        return (href, "") if text is None else (href, text.etag)
+
+    async def _item_of(self, calendar: Calendar, uid: str, until: float) -> tuple[str, _Text | None]:
+        """Path and text of the item with this UID; none when there is none. The server's match is checked again."""
         call = Call("REPORT", calendar.path, mapping.query_uid(uid[:UID_QUERY_CHARS_MAX]), (("Depth", "1"),))
         answer = self._multistatus(await self._ask(call, until), calendar)
         for response in answer.responses:
@@ -300,8 +345,8 @@ class CaldavSource:
                 continue
             item = self._read(text.name, text.data)
             if isinstance(item, CalendarItem) and item.uid == normalise_uid(uid):
-                return mapping.path_of(response.href, calendar.host, calendar.path) or "", text.etag
-        return "", ""
+                return mapping.path_of(response.href, calendar.host, calendar.path) or "", text
+        return "", None
 
     # --- reaching --------------------------------------------------------------------------------------------------
 

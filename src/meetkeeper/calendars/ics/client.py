@@ -24,8 +24,10 @@ from meetkeeper.calendars.ics import mapping
 from meetkeeper.core.configuration import IcsCalendar
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.words import CalendarItem
-from meetkeeper.itemtext.lines import ITEM_BYTES_MAX
+from meetkeeper.itemtext.annotating import annotated
+from meetkeeper.itemtext.lines import ITEM_BYTES_MAX, Unreadable
 from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
 from meetkeeper.ports.calendar import CookieRefused, Page
@@ -37,6 +39,7 @@ QUIET_S = 0.5
 """How long a file must have been left alone before it is read."""
 TICK_S = 2.5
 """A file younger than this is looked at again: more than the coarsest clock of a file system, which is two seconds."""
+ANNOTATE_TRIES = 3
 CALL_S_MAX = 60.0
 """Longest wait for the file system; then the share counts as away."""
 
@@ -105,6 +108,16 @@ class IcsSource:
         """Remove the file of this UID; one that is not there is removed already."""
         self._check_may_write()
         await self._in_thread(partial(self._remove, uid))
+
+    async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`: the file is replaced, unless somebody has changed it in between."""
+        for _ in range(ANNOTATE_TRIES):
+            done = await self._in_thread(partial(self._annotate, uid, block))
+            if done is not None:
+                return done
+        raise Unavailable(
+            "calendar.busy", f"A file in {self._folder} changes all the time; it is tried again."
+        )
 
     async def probe(self) -> str:
         """Look at the folder; a sentence about what is there."""
@@ -213,7 +226,10 @@ class IcsSource:
         return target
 
     def _write(self, uid: str, calendar_text: bytes) -> None:
-        target = self._folder / (self._name_of(uid) or mapping.name_for(uid))
+        self._replace(self._folder / (self._name_of(uid) or mapping.name_for(uid)), calendar_text)
+
+    def _replace(self, target: Path, calendar_text: bytes) -> None:
+        """Written aside, flushed, renamed."""
         aside = self._folder / f".{target.name}.tmp"
         try:
             with open(aside, "wb") as file:
@@ -226,6 +242,24 @@ class IcsSource:
                 aside.unlink()
             raise
         _flush_folder(self._folder)
+
+    def _annotate(self, uid: str, block: JoinBlock | None) -> bool | None:
+        """None when the file was changed while it was read."""
+        name = self._name_of(uid)
+        if name is None:
+            return False
+        path = self._inside(name)
+        mark = _mark(os.stat(path))
+        data = self._load(name)[0]
+        try:
+            new = annotated(data, block)
+        except Unreadable as unreadable:
+            raise Refused("calendar.unreadable", f"{name} can't be written to. {unreadable}") from None
+        if _mark(os.stat(path)) != mark:
+            return None
+        if new != data:
+            self._replace(path, new)
+        return True
 
     def _remove(self, uid: str) -> None:
         name = self._name_of(uid)

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.recurrence import expand
 from meetkeeper.core.words import CalendarItem
 from meetkeeper.itemtext.portions import portions
@@ -54,6 +56,8 @@ class FakeCalendar:
         self.page_items = PAGE_ITEMS
         self.passes = 0
         self._read = partial(read_item, own_email=own_email, room_emails=room_emails)
+        self.blocks: dict[str, str | None] = {}
+        """What was written back into an item's body, by name."""
         self._shown: dict[str, _Shown] = {}
         self._gone: dict[str, int] = {}
         self._version = 0
@@ -152,6 +156,19 @@ class FakeCalendar:
             self.delete(name)
         self._answer()
 
+    def annotate_now(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`: the item is shown again, as new, with the same words."""
+        self._reach()
+        if self.objects:
+            raise Refused("calendar.objects", f"The calendar objects ({self.objects}); decide by hand.")
+        name = self._name_of(uid)
+        if name is not None:
+            item = self.items[name]
+            self.blocks[name] = None if block is None else block.text
+            self._change(name, replace(item, etag=f"annotated-{self._version}"), "", self._shown[name].size)
+        self._answer()
+        return name is not None
+
     def probe_now(self) -> str:
         """`CalendarSource.probe`."""
         self._reach()
@@ -235,6 +252,11 @@ class FakeSource:
         """`CalendarSource.remove`."""
         await self._delay()
         self._calendar.remove_now(uid)
+
+    async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`."""
+        await self._delay()
+        return self._calendar.annotate_now(uid, block)
 
     async def probe(self) -> str:
         """`CalendarSource.probe`."""

@@ -5,6 +5,7 @@ from random import Random
 
 from meetkeeper.core.configuration import Config, NoCalendar
 from meetkeeper.core.errors import Unavailable
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.state import Series
 from meetkeeper.core.words import Meeting, RoomId
 from meetkeeper.itemtext.roomitem import room_item
@@ -61,6 +62,12 @@ class RoomSource:
     def remove(self, uid: str) -> None:
         """`CalendarSource.remove`."""
         self._in_weather(lambda: self.fake.remove_now(uid))
+
+    def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`."""
+        known: list[bool] = []
+        self._in_weather(lambda: known.append(self.fake.annotate_now(uid, block)))
+        return known[-1]
 
     def _in_weather(self, write: Callable[[], None]) -> None:
         if self._dice.random() < self.weather.write_fails:

@@ -12,7 +12,7 @@ from heapq import heappop, heappush
 
 from meetkeeper.core import cookie as cookies
 from meetkeeper.core.commands import Command
-from meetkeeper.core.effects import Announce, EnsureVmr, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.effects import AnnotateItem, Announce, EnsureVmr, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.errors import MeetkeeperError, Unavailable
 from meetkeeper.core.events import (
     BridgeSurveyed,
@@ -446,6 +446,8 @@ class Server:
                 return (yield from self._send(key, row.effect))
             case WriteItem():
                 return (yield from self._write(key, row.effect))
+            case AnnotateItem():
+                return (yield from self._annotate(key, row.effect))
             case Announce():
                 return Done()
 
@@ -543,6 +545,28 @@ class Server:
             arrive()
             yield Pause(source.one_way_s())
             return Done("removed" if effect.remove else "written")
+        finally:
+            if self.alive:
+                self._leave(turn)
+
+    def _annotate(self, key: EffectKey, effect: AnnotateItem) -> Fiber[Outcome]:
+        source = self._outside.source(self.state, effect.room)
+        if source is None:
+            return Done("the room has no calendar any more", idle=True)
+        turn = f"{effect.room}/{effect.meeting or effect.series}"
+        yield Turn(turn)
+        try:
+            found = dispatch.noted_by(self.state, effect)
+            if isinstance(found, Done):
+                return found
+            uid, block = found
+            yield UntilMaySpeak()
+            self._outside.happened(seen.Wrote(key, effect.room))
+            arrive = once(partial(source.annotate, uid, block))
+            yield from self._travel(source.one_way_s(), arrive)
+            known = arrive()
+            yield Pause(source.one_way_s())
+            return dispatch.annotated(block, found=known)
         finally:
             if self.alive:
                 self._leave(turn)

@@ -115,5 +115,6 @@ def _room(dice: Random, number: int, pace: float) -> RoomConfig:
         time_zone=dice.choice(("", *ZONES)),
         calendar=calendar,
         bridge=dice.choice(("", "", "b0")),
+        write_back="mail" if number % 3 == 1 else "none",
         conflicts=dice.random() < 0.1,
     )
