@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from meetkeeper.core import keeper, seen
 from meetkeeper.core.drafting import Draft
-from meetkeeper.core.effects import Announce, EnsureVmr, RetireVmr, SendMail, WriteItem, key_of
+from meetkeeper.core.effects import AnnotateItem, Announce, EnsureVmr, RetireVmr, SendMail, WriteItem, key_of
 from meetkeeper.core.events import Done, EffectReported, Event, PageSeen
 from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.reconcile import horizon_s
@@ -104,7 +104,7 @@ def preview(state: State, pages: Sequence[PageSeen], now_s: float) -> Preview:
         same=same,
         held=sum(state.rooms_news.get(room, RoomNews()).held for room in {page.room for page in pages}),
         mails=tuple((mail.to, mail.method) for mail in mails),
-        written=sum(isinstance(row.effect, WriteItem) for row in fresh),
+        written=sum(isinstance(row.effect, WriteItem | AnnotateItem) for row in fresh),
         retired=sum(isinstance(row.effect, RetireVmr) for row in fresh),
     )
 
@@ -145,7 +145,7 @@ def _leads_on(row: OutboxRow) -> bool:
     match row.effect:
         case EnsureVmr() | Announce():
             return row.status in (Status.OPEN, Status.WAITING)
-        case SendMail() | RetireVmr() | WriteItem():
+        case SendMail() | RetireVmr() | WriteItem() | AnnotateItem():
             return False
         case _ as never:
             assert_never(never)
