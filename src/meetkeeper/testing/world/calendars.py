@@ -4,10 +4,13 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from meetkeeper.core.configuration import Config, NoCalendar
+from meetkeeper.core.effects import AnnotateItem, WriteItem
 from meetkeeper.core.errors import Unavailable
+from meetkeeper.core.events import Done, Outcome
 from meetkeeper.core.joinblock import JoinBlock
-from meetkeeper.core.state import Series
+from meetkeeper.core.state import Series, State
 from meetkeeper.core.words import Meeting, RoomId
+from meetkeeper.engine import dispatch
 from meetkeeper.itemtext.roomitem import room_item
 from meetkeeper.ports.calendar import Page
 from meetkeeper.testing.fakes.calendar import FakeCalendar
@@ -53,6 +56,29 @@ class RoomSource:
         fake.hides = self._hiding.random() < weather.hides
         fake.cut_after = dice.randrange(4) if dice.random() < weather.page_cut else None
         return fake.pages_now(mark)
+
+    def act(self, state: State, effect: WriteItem | AnnotateItem) -> Done | Callable[[], Outcome]:
+        """What there is to do for the effect, as `engine.dispatch` would; `Done` when there is nothing."""
+        if isinstance(effect, AnnotateItem):
+            noted = dispatch.noted_by(state, effect)
+            if isinstance(noted, Done):
+                return noted
+            of, block = noted
+            return lambda: dispatch.annotated(block, found=self.annotate(of, block))
+        found = dispatch.written_by(state, effect)
+        if isinstance(found, Done):
+            return found
+        meeting, series = found
+        uid = dispatch.uid_of(meeting, series)
+
+        def written() -> Outcome:
+            if effect.remove:
+                self.remove(uid)
+                return Done("removed")
+            self.write(meeting, series)
+            return Done("written")
+
+        return written
 
     def write(self, meeting: Meeting | None, series: Series | None) -> None:
         """`CalendarSource.write` of the real text."""

@@ -444,10 +444,8 @@ class Server:
                 return (yield from self._retire(key, row.effect))
             case SendMail():
                 return (yield from self._send(key, row.effect))
-            case WriteItem():
+            case WriteItem() | AnnotateItem():
                 return (yield from self._write(key, row.effect))
-            case AnnotateItem():
-                return (yield from self._annotate(key, row.effect))
             case Announce():
                 return Done()
 
@@ -525,48 +523,23 @@ class Server:
             if self.alive:
                 self._leave("mail")
 
-    def _write(self, key: EffectKey, effect: WriteItem) -> Fiber[Outcome]:
+    def _write(self, key: EffectKey, effect: WriteItem | AnnotateItem) -> Fiber[Outcome]:
         source = self._outside.source(self.state, effect.room)
         if source is None:
             return Done("the room has no calendar any more", idle=True)
         turn = f"{effect.room}/{effect.meeting or effect.series}"
         yield Turn(turn)
         try:
-            found = dispatch.written_by(self.state, effect)
-            if isinstance(found, Done):
-                return found
-            meeting, series = found
-            uid = dispatch.uid_of(meeting, series)
+            act = source.act(self.state, effect)
+            if isinstance(act, Done):
+                return act
             yield UntilMaySpeak()
             self._outside.happened(seen.Wrote(key, effect.room))
-            write = partial(source.write, meeting, series)
-            arrive = once(partial(source.remove, uid) if effect.remove else write)
+            arrive = once(act)
             yield from self._travel(source.one_way_s(), arrive)
-            arrive()
+            outcome = arrive()
             yield Pause(source.one_way_s())
-            return Done("removed" if effect.remove else "written")
-        finally:
-            if self.alive:
-                self._leave(turn)
-
-    def _annotate(self, key: EffectKey, effect: AnnotateItem) -> Fiber[Outcome]:
-        source = self._outside.source(self.state, effect.room)
-        if source is None:
-            return Done("the room has no calendar any more", idle=True)
-        turn = f"{effect.room}/{effect.meeting or effect.series}"
-        yield Turn(turn)
-        try:
-            found = dispatch.noted_by(self.state, effect)
-            if isinstance(found, Done):
-                return found
-            uid, block = found
-            yield UntilMaySpeak()
-            self._outside.happened(seen.Wrote(key, effect.room))
-            arrive = once(partial(source.annotate, uid, block))
-            yield from self._travel(source.one_way_s(), arrive)
-            known = arrive()
-            yield Pause(source.one_way_s())
-            return dispatch.annotated(block, found=known)
+            return outcome
         finally:
             if self.alive:
                 self._leave(turn)
