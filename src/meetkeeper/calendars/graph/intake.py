@@ -71,15 +71,14 @@ class Intake:
         """Whole series. `views` are what a complete pass has shown of them; without, the server is asked."""
         read = Taken([], [], set())
         careful: list[str] = []
-        if views is None:
-            careful = ids
-        else:
-            for name, whole in (await self._mailbox.series(ids, until, None)).items():
-                view = views.get(name)
-                if isinstance(whole, Whole) and view is not None and not self._agrees(whole, view):
-                    careful.append(name)
-                else:
-                    self._take_series(name, whole, read)
+        quick = {} if views is None else await self._mailbox.series(ids, until, None)
+        for name in ids:
+            whole, view = quick.get(name), (views or {}).get(name)
+            unsure = isinstance(whole, Whole) and view is not None and not self._agrees(whole, view)
+            if name not in quick or unsure or not self._mailbox.knows_exceptions:
+                careful.append(name)
+            else:
+                self._take_series(name, whole, read)
         if careful:
             found = await self._mailbox.series(careful, until, window)
             for name in careful:

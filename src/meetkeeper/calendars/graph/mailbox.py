@@ -18,6 +18,7 @@ from meetkeeper.calendars.graph.ours import ITEM_PROPERTY, UID_PROPERTY
 from meetkeeper.calendars.graph.series import Shown
 from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.core.errors import MeetkeeperError, TheirMistake, Unavailable
+from meetkeeper.itemtext.lines import Unreadable
 from meetkeeper.ports.calendar import CookieRefused
 
 PAGES_MAX = 3_000
@@ -25,7 +26,8 @@ EVENTS_MAX = 100_000
 """Most entries of one round or listing."""
 BATCHES_AT_ONCE = 3
 """One place of the mailbox stays free for whoever writes."""
-STABLE_TRIES = 3
+STABLE_TRIES = 4
+LOOK_BACK_S = 400 * 86_400
 _FIELDS = (
     "id,type,subject,body,start,end,isAllDay,isCancelled,isOrganizer,responseStatus,sensitivity,organizer,attendees,"
     "iCalUId,seriesMasterId,recurrence,originalStart,originalStartTimeZone,lastModifiedDateTime,changeKey,categories,"
@@ -64,7 +66,8 @@ class Mailbox:
         self.address = address
         self.client = client
         self.path = f"/users/{quote(address, safe='@')}"
-        self._knows_exceptions = True
+        self.knows_exceptions = True
+        """Series are told with all their exceptions; else only those near the window are found."""
 
     # --- collections -----------------------------------------------------------------------------------------------
 
@@ -198,10 +201,11 @@ class Mailbox:
         found: dict[str, Whole | Broken | None] = {}
         left = list(ids)
         for _ in range(STABLE_TRIES):
+            asked = self.knows_exceptions
             urls = [url for one in left for url in self._urls_of(one, shown)]
             answers = await self.client.batch(urls, self.address, until)
-            if self._knows_exceptions and any(answer.status == 400 for answer in answers):
-                self._knows_exceptions = False  # a cloud that does not have them yet
+            if asked and any(answer.status == 400 and not _is_malformed_id(answer) for answer in answers):
+                self.knows_exceptions = False  # a cloud that does not have them yet
                 continue
             size = 1 if shown is None else 3
             again: list[str] = []
@@ -218,14 +222,14 @@ class Mailbox:
         return found
 
     def _urls_of(self, name: str, shown: Window | None) -> list[str]:
-        if self._knows_exceptions:
+        if self.knows_exceptions:
             query = {"$select": _ALL_EXCEPTIONS, "$expand": f"exceptionOccurrences,{_OURS}"}
         else:
             query = {"$select": _FIELDS, "$expand": _OURS}
         urls = [f"{self._event(name)}?{urlencode(query, quote_via=quote)}"]
         if shown is not None:
             span = {
-                "startDateTime": text_of(shown.from_s),
+                "startDateTime": text_of(self._from_s(shown)),
                 "endDateTime": text_of(shown.until_s),
                 "$top": "500",
             }
@@ -258,9 +262,16 @@ class Mailbox:
             if event.type == "exception":
                 exceptions.setdefault(event.id, event)
             elif not event.is_cancelled:
-                starts.add(mapping.instant_s(event.start))
-        view = Shown(shown.from_s, shown.until_s, frozenset(starts))
+                try:
+                    starts.add(mapping.instant_s(event.start))
+                except Unreadable as unreadable:
+                    return Broken(name, str(unreadable))
+        view = Shown(self._from_s(shown), shown.until_s, frozenset(starts))
         return Whole(master, tuple(exceptions.values()), view)
+
+    def _from_s(self, window: Window) -> int:
+        """Since when occurrences are looked at: far back where nothing else tells of old exceptions."""
+        return window.from_s if self.knows_exceptions else window.from_s - LOOK_BACK_S
 
     async def _instances(self, answer: Answer, until: float) -> list[Event | Broken]:
         """The occurrences in this answer and on the pages that follow it."""
@@ -280,7 +291,7 @@ class Mailbox:
     def _one(self, answer: Answer) -> Event | Broken | None:
         if answer.status in (404, 410):
             return None
-        if answer.status == 400 and answer.code.lower() == "errorinvalididmalformed":
+        if answer.status == 400 and _is_malformed_id(answer):
             return None
         if answer.status != 200:
             raise self.error(answer)
@@ -311,6 +322,10 @@ class Mailbox:
 def literal(text: str) -> str:
     """A text in an OData condition."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _is_malformed_id(answer: Answer) -> bool:
+    return answer.code.lower() == "errorinvalididmalformed"
 
 
 def _modified_s(event: Event | Broken) -> int:

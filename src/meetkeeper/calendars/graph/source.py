@@ -3,7 +3,7 @@
 Asked by `engine.poll` and the outbox through `ports.calendar`. A cookie is a window and the address of the next round
 of changes in it. What lies beyond the window is listed once a night, when the window is made anew, and is reported
 between as removed, like what is gone: so whatever is said to be removed is looked at before it counts as gone. An
-occurrence that disappears may be named by its own id alone; when in doubt a complete pass says how things are.
+occurrence that disappears is named by its own id alone; when in doubt a complete pass says how things are.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class GraphSource:
         self._mailbox = Mailbox(client, reader.mailbox)
         self._intake = Intake(self._mailbox, reader, now_s)
         self._writer = Writer(self._mailbox)
-        self._known: dict[str, str] = {}  # id → id of its series; "" for what is no occurrence
+        self._known: set[str] = set()
         self._closed = False
         client.join()
 
@@ -130,28 +130,27 @@ class GraphSource:
                 starts.add(start_s)
 
     async def _since(self, window: Window, link: str, until: float) -> AsyncIterator[Page]:
-        """What changed in a window, as one round says; a complete pass when it names something nobody knows."""
+        """What changed in a window, as one round says.
+
+        A complete pass when something is removed that this source has never seen: it may be an occurrence, of which
+        nothing but its own id is told, or a meeting beyond the window.
+        """
         found = await self._mailbox.round(link, until, full=False)
-        fresh = found.entries.keys() - self._known.keys()
-        self._remember(found.entries.values())
-        series = {_series_of(event) for event in found.entries.values()} - {""}
-        singles = {name: one for name, one in found.entries.items() if not _series_of(one)}
-        series |= {self._known[name] for name in found.removed if self._known.get(name)}
-        doubtful = sorted(name for name in found.removed if not self._known.get(name))
-        there = await self._mailbox.events(doubtful, until)
-        gone = set(doubtful) - there.keys()
-        if any(name not in self._known for name in gone):
+        if not found.removed <= self._known:
             async for page in self._everything(until):
                 yield page
             return
+        fresh = found.entries.keys() - self._known
+        self._remember(found.entries.values())
+        series = {_series_of(event) for event in found.entries.values()} - {""}
+        singles = {name: one for name, one in found.entries.items() if not _series_of(one)}
+        there = await self._mailbox.events(sorted(found.removed), until)
+        gone = found.removed - there.keys()
         for name, event in there.items():
             singles.pop(name, None)
-            master = _series_of(event)
-            if master and master != name:
-                series.add(master)
-            elif isinstance(event, Event) and not await self._stays(event, window, until):
+            if isinstance(event, Event) and not await self._stays(event, window, until):
                 gone.add(name)
-            elif master:
+            elif _series_of(event):
                 series.add(name)
             else:
                 singles[name] = event
@@ -186,15 +185,11 @@ class GraphSource:
         return await self._mailbox.is_listed(event, until)
 
     def _remember(self, events: Iterable[Event | Broken]) -> None:
-        """Which series an occurrence belongs to: when it is removed, only its own id is given."""
+        """The ids of singles and series; an occurrence's own would be too many."""
         if len(self._known) > KNOWN_MAX:
             self._known.clear()
         for event in events:
-            if isinstance(event, Event):
-                master = event.master_id or ""
-                self._known[event.id] = master
-                if master:
-                    self._known.setdefault(master, "")
+            self._known.add(_series_of(event) or event.id)
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
