@@ -251,6 +251,34 @@ async def test_a_change_to_one_occurrence_is_a_change_of_the_series(venue: Graph
         assert starts(only(held)) == expected
 
 
+async def test_an_occurrence_that_is_removed_under_its_own_id_alone(venue: GraphVenue) -> None:
+    """A date that goes is told by an id that nobody has ever seen as an item: the series loses it, and nothing else."""
+    stored = venue.mailbox.put("s", entry(rrule="FREQ=DAILY;COUNT=3"))
+    venue.mailbox.put("m", entry(hour=15))
+    held = await Held().follow(venue.source)
+    venue.graph.api.occurrences_alone = True
+    without = replace(stored.master, exdates=(stored.master.start + timedelta(days=1),))
+    venue.mailbox.put("s", without, item_id=stored.id)
+    await held.follow(venue.source)
+    assert starts(held.items[next(name for name, item in held.items.items() if item.uid == "s")]) == [
+        "01 10",
+        "03 10",
+    ]
+    assert held.uids == {"s", "m"}
+
+
+async def test_removed_items_without_a_uid(venue: GraphVenue) -> None:
+    """Without a UID the time says whether a removed item is gone or merely far away."""
+    near = venue.mailbox.put("", entry())
+    moved = venue.mailbox.put("", entry(day=2))
+    held = await Held().follow(venue.source)
+    venue.mailbox.remove(near.id)
+    venue.mailbox.put("", entry(start=datetime(2027, 9, 1, 10)), item_id=moved.id)  # noqa: DTZ001 - a wall time
+    await held.follow(venue.source)
+    assert len(held.gone) == 1
+    assert [item.master.start.year for item in held.items.values() if item.master] == [2027]
+
+
 async def test_a_rescheduled_series_leaves_no_old_dates(venue: GraphVenue) -> None:
     """When a series moves to another hour its occurrences have new ids and the old ones are never called removed."""
     stored = venue.mailbox.put("s", entry(rrule="FREQ=WEEKLY;COUNT=3"))

@@ -173,9 +173,7 @@ class Mailbox:
 
     async def is_listed(self, event: Event, until: float) -> bool:
         """It stands in the calendar: what was thrown away can still be read by its id."""
-        if not event.uid:
-            return True
-        listed = await self.listing(f"iCalUId eq {literal(event.uid)}", until, "id,type")
+        listed = await self.listing(f"iCalUId eq {literal(event.uid or '')}", until, "id,type")
         return event.id in listed
 
     async def series(

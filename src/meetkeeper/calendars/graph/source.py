@@ -177,12 +177,10 @@ class GraphSource:
             yield page
 
     async def _stays(self, event: Event, window: Window, until: float) -> bool:
-        """What was said to be removed and can be read is in the calendar still, outside of the window."""
-        if event.type != "seriesMaster":
-            start_s, end_s = _start_s(event), _end_s(event)
-            if start_s < window.until_s and end_s > window.from_s:
-                return False
-        return await self._mailbox.is_listed(event, until)
+        """What was said to be removed and can be read is in the calendar still: then it lies outside of the window."""
+        if event.uid:
+            return await self._mailbox.is_listed(event, until)
+        return _start_s(event) >= window.until_s or _end_s(event) <= window.from_s
 
     def _remember(self, events: Iterable[Event | Broken]) -> None:
         """The ids of singles and series; an occurrence's own would be too many."""

@@ -84,7 +84,8 @@ class Api:
 
     `page_max` most entries of a page; `generations_live` how many of the newest links are known; `repeats` entries come
     twice in a round, the older version last; `masters_in_rounds` masters come with their stubs; `lost_status` and
-    `lost_code` how an unknown link is refused; `knows_exceptions` the cloud has exceptionOccurrences; `html_only`
+    `lost_code` how an unknown link is refused; `occurrences_alone` a series that loses a date is told by the removed
+    occurrence's own id and nothing else; `knows_exceptions` the cloud has exceptionOccurrences; `html_only`
     bodies come as HTML.
     """
 
@@ -97,12 +98,14 @@ class Api:
         self.repeats = False
         self.masters_in_rounds = True
         self.lost_status, self.lost_code = 410, "SyncStateNotFound"
+        self.occurrences_alone = False
         self.knows_exceptions = True
         self.html_only = False
         self._now_s = now_s
         self._modified: dict[tuple[str, str, int], int] = {}
         self._generations: dict[tuple[str, str], int] = {}
         self._rounds: dict[str, _Round] = {}
+        self._stubs: dict[str, set[str]] = {}
         self._counter = 0
 
     def answer(self, asked: Asked) -> Reply:
@@ -222,6 +225,11 @@ class Api:
         values = [event] if self.masters_in_rounds else []
         for one in view.occurrences(stored, from_s, until_s):
             values.append(self._dressed(view.occurrence(stored, one, modified_s, stub=True)))
+        names = {value["id"] for value in values} - {event["id"]}
+        lost = self._stubs.get(event["id"], set()) - names
+        self._stubs[event["id"]] = names
+        if lost and self.occurrences_alone:
+            return [{"id": name, "@removed": {"reason": "deleted"}} for name in sorted(lost)]
         return values
 
     def _token(self, mailbox: Mailbox, window: tuple[int, ...]) -> str:
