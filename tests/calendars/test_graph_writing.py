@@ -165,6 +165,15 @@ async def test_an_answer_that_got_lost_makes_no_second_item(venue: GraphVenue) -
     assert len(venue.mailbox.items) == 1
 
 
+async def test_two_servers_that_write_at_once_make_one_item(venue: GraphVenue) -> None:
+    """Both find nothing and create: the mailbox knows the second request as the first one again."""
+    venue.graph.slow_s = 0.05
+    both = (venue.source, venue.standby)
+    await asyncio.gather(*(source.write("w", written(booked("w"))) for source in both))
+    assert venue.graph.kinds["create"] == 2
+    assert len(venue.mailbox.items) == 1
+
+
 async def test_other_peoples_meetings_are_left_alone(venue: GraphVenue) -> None:
     """A meeting with people in it that the room organizes is not touched: Exchange would mail them."""
     organized = Entry(
