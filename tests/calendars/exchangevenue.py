@@ -70,6 +70,11 @@ class ExchangeVenue:
         )
         self._ids[name] = stored.id
 
+    async def body(self, name: str) -> str:
+        """As Outlook reads it."""
+        stored = self.mailbox.items[self._ids[name]]
+        return stored.body_html or stored.master.description
+
     async def delete(self, name: str) -> None:
         """Somebody removes an item."""
         assert self.mailbox.remove(self._ids.pop(name))

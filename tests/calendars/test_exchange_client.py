@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
-from meetkeeper.testing.contracts.calendar import CalendarContract
+from meetkeeper.ports.calendar import Annotating
+from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
+from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
 from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue
 
@@ -22,5 +25,54 @@ async def venue() -> AsyncIterator[ExchangeVenue]:
     assert not fake.complaints
 
 
-class TestExchange(CalendarContract):
+class TestExchange(CalendarContract, AnnotatingContract):
     """The suite on EWS."""
+
+
+ONLINE = (
+    '<html><body><p>Agenda</p><p>1. Budget</p><div class="me-email-text">____<br>'
+    '<a href="https://teams.example/l/meetup-join/x?a=1&amp;b=2">Join the meeting now</a></div></body></html>'
+)
+
+
+async def test_an_online_meetings_html_stays_what_it_was(venue: ExchangeVenue) -> None:
+    """Our block comes before the end of the body and goes again; the platform's own part keeps every character."""
+    await venue.put("a.ics", text_of("a"))
+    stored = venue.mailbox.find("a")
+    assert stored is not None
+    venue.mailbox.put("a", stored.master, item_id=stored.id, body_html=ONLINE)
+    held = await Held().follow(venue.source)
+    source = venue.source
+    assert isinstance(source, Annotating)
+    assert await source.annotate("a", STANDS)
+    body = await venue.body("a.ics")
+    assert body.startswith(ONLINE.removesuffix("</body></html>"))
+    assert "135790" in body
+    before = held.prints
+    assert (await held.follow(venue.source)).prints == before
+    assert await source.annotate("a", None)
+    assert await venue.body("a.ics") == ONLINE
+    assert venue.mailbox.mails == []
+
+
+async def test_place_links_and_resources_of_an_item_are_read(venue: ExchangeVenue) -> None:
+    """Location and the online meeting's own property reach the entry: a stripped body hides no link."""
+    lines = ("LOCATION:Oslo 3", "URL:https://teams.microsoft.com/l/meetup-join/19%3ax/0")
+    await venue.put("a.ics", text_of("a", "Talk", *lines))
+    (item,) = (await Held().follow(venue.source)).items.values()
+    assert item.master is not None
+    assert item.master.location == "Oslo 3"
+    assert item.master.links == ("https://teams.microsoft.com/l/meetup-join/19%3ax/0",)
+    assert item.master.resources == ()
+
+
+async def test_the_time_of_the_last_change_is_no_change(venue: ExchangeVenue) -> None:
+    """Every write moves LastModifiedTime; the item stays the one it was."""
+    await venue.put("a.ics", text_of("a"))
+    held = await Held().follow(venue.source)
+    before = held.prints
+    stored = venue.mailbox.find("a")
+    assert stored is not None
+    touched = replace(stored.master, modified_s=stored.master.modified_s + 60)
+    venue.mailbox.put("a", touched, item_id=stored.id)
+    assert (await held.follow(venue.source)).prints == before

@@ -101,7 +101,7 @@ def _event(lines: list[bytes], block: JoinBlock | None, end: bytes) -> Iterator[
             said = True
             yield _changed(line, with_block(unescaped(value.decode()), wanted), value, end)
         elif depth == 1 and name == b"X-ALT-DESC" and _is_html(line):
-            html = html_with_block(unescaped(value.decode()), None if wanted is None else _safe(wanted))
+            html = html_with_block(unescaped(value.decode()), None if wanted is None else safe_block(wanted))
             yield _changed(line, html, value, end)
         else:
             yield line
@@ -116,7 +116,7 @@ def _changed(line: bytes, text: str, before: bytes, end: bytes) -> bytes:
     return _folded(head + escaped(text.strip()), end)
 
 
-def _safe(block: JoinBlock) -> JoinBlock:
+def safe_block(block: JoinBlock) -> JoinBlock:
     """The block with nothing in its HTML but what we mean to write."""
     html = nh3.clean(block.html, tags=_SAFE_TAGS, attributes={"a": {"href"}}, link_rel=None)
     return JoinBlock(block.ref, block.text, html)

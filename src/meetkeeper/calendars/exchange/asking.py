@@ -19,7 +19,7 @@ from exchangelib.services.common import EWSAccountService
 from exchangelib.util import create_element, safe_xml_value
 
 from meetkeeper.calendars.exchange.line import Acting, Raw
-from meetkeeper.calendars.exchange.mapping import OWN_PROPERTY, OWN_UID_PROPERTY, goid_of
+from meetkeeper.calendars.exchange.mapping import LINK_PROPERTIES, OWN_PROPERTY, OWN_UID_PROPERTY, goid_of
 from meetkeeper.calendars.exchange.patterns import Tree
 from meetkeeper.calendars.exchange.server import Ask
 from meetkeeper.calendars.exchange.soap import Node
@@ -55,6 +55,30 @@ class OwnUid(ExtendedProperty):  # type: ignore[misc] # an untyped package
     property_type = "String"
 
 
+class TeamsLink(ExtendedProperty):  # type: ignore[misc] # an untyped package
+    """The link of a Teams meeting."""
+
+    distinguished_property_set_id = "PublicStrings"
+    property_name = LINK_PROPERTIES[0]
+    property_type = "String"
+
+
+class SkypeLink(ExtendedProperty):  # type: ignore[misc] # an untyped package
+    """The link of a Skype for Business meeting."""
+
+    distinguished_property_set_id = "PublicStrings"
+    property_name = LINK_PROPERTIES[1]
+    property_type = "String"
+
+
+class SkypeConference(ExtendedProperty):  # type: ignore[misc] # an untyped package
+    """The same meeting's SIP address."""
+
+    distinguished_property_set_id = "PublicStrings"
+    property_name = LINK_PROPERTIES[2]
+    property_type = "String"
+
+
 class SyncFolderItems(Raw, _Sync):  # type: ignore[misc] # an untyped package
     """One page of what changed."""
 
@@ -83,6 +107,8 @@ _LOADED = (
     "organizer",
     "required_attendees",
     "optional_attendees",
+    "location",
+    "resources",
     "appointment_sequence_number",
     "_start_timezone",
 )
@@ -93,7 +119,7 @@ _MASTERS = ("recurrence", "modified_occurrences", "deleted_occurrences")
 def _fields(*names: str, extended: bool = False) -> tuple[Any, ...]:
     paths = [FieldPath(field=CalendarItem.get_field_by_fieldname(name)) for name in names]
     if extended:
-        for kind in (CleanGlobalObjectId, Own):
+        for kind in (CleanGlobalObjectId, Own, TeamsLink, SkypeLink, SkypeConference):
             paths.append(FieldPath(field=ExtendedPropertyField(kind.__name__.lower(), value_cls=kind)))
     return tuple(paths)
 
@@ -225,6 +251,44 @@ def update(name: str, made: Draft | None, own: str) -> Ask:
                 _element("t:ItemChange", _element("t:ItemId", Id=name), _element("t:Updates", *changes)),
             ),
             ConflictResolution="AlwaysOverwrite",
+            MessageDisposition="SaveOnly",
+            SendMeetingInvitationsOrCancellations="SendToNone",
+        )
+        return _Crafted("UpdateItem", acting).ask(payload)
+
+    return make
+
+
+def body(name: str) -> Ask:
+    """GetItem: the body of one item as it is kept, HTML or text."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        payload = _element(
+            "m:GetItem",
+            _element(
+                "m:ItemShape",
+                _element("t:BaseShape", "IdOnly"),
+                _element("t:BodyType", "Best"),
+                _element("t:AdditionalProperties", _element("t:FieldURI", FieldURI="item:Body")),
+            ),
+            _element("m:ItemIds", _element("t:ItemId", Id=name)),
+        )
+        return _Crafted("GetItem", acting).ask(payload)
+
+    return make
+
+
+def set_body(name: str, change_key: str, text: str, kind: str) -> Ask:
+    """UpdateItem: another body, `kind` HTML or Text, unless somebody was quicker. Nobody is mailed."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        new = _element("t:CalendarItem", _element("t:Body", text, BodyType=kind))
+        change = _element("t:SetItemField", _element("t:FieldURI", FieldURI="item:Body"), new)
+        item = _element("t:ItemId", Id=name, **({"ChangeKey": change_key} if change_key else {}))
+        payload = _element(
+            "m:UpdateItem",
+            _element("m:ItemChanges", _element("t:ItemChange", item, _element("t:Updates", change))),
+            ConflictResolution="NeverOverwrite" if change_key else "AutoResolve",
             MessageDisposition="SaveOnly",
             SendMeetingInvitationsOrCancellations="SendToNone",
         )

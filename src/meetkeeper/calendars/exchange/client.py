@@ -22,6 +22,7 @@ from meetkeeper.calendars.exchange.soap import Fault, Node
 from meetkeeper.core.configuration import ExchangeCalendar
 from meetkeeper.core.errors import MeetkeeperError, Refused, TheirMistake, Unavailable
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.words import CalendarItem
 from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem
@@ -357,6 +358,24 @@ class ExchangeSource:
             self._server.heed(fault)
             if fault.code not in GONE_CODES:
                 raise to_error(fault, self._where) from None
+
+    async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`: the body of the room's copy; changed occurrences keep the bodies they have."""
+        from meetkeeper.calendars.exchange.annotating import annotate
+
+        until = self._deadline()
+        found = await self._with_uid(uid, until)
+        if found is None:
+            return False
+
+        async def ask(make: Ask) -> tuple[Node, ...]:
+            return tuple(soap.check(one) for one in await self._server.ask(self._room.mailbox, make, until))
+
+        try:
+            return await annotate(ask, mapping.name_of(found), block, self._where)
+        except Fault as fault:
+            self._server.heed(fault)
+            raise to_error(fault, self._where) from None
 
     async def _with_uid(self, uid: str, until: float) -> Node | None:
         """The item with this UID. The server's match is checked again."""

@@ -23,6 +23,9 @@ from meetkeeper.core.identity import fingerprint, normalise_uid
 from meetkeeper.core.words import (
     DESCRIPTION_CHARS_MAX,
     INVITEES_MAX,
+    LINK_CHARS_MAX,
+    LOCATION_CHARS_MAX,
+    RESOURCES_MAX,
     SUBJECT_CHARS_MAX,
     CalendarItem,
     Entry,
@@ -39,6 +42,8 @@ DAY_S = 86_400
 OWN_PROPERTY = "meetkeeper"
 """Extended property (PublicStrings) of items that we wrote: what EWS can't hold, and what it showed when written."""
 OWN_UID_PROPERTY = "meetkeeper-uid"
+LINK_PROPERTIES = ("SkypeTeamsMeetingUrl", "OnlineMeetingExternalLink", "OnlineMeetingConfLink")
+"""Public strings in which Outlook keeps an online meeting's link: Teams, then Skype for Business."""
 OWN_CHARS_MAX = 256 * 1024
 _GOID_HEADER = "040000008200E00074C5B7101A82E008"
 _EMAIL = re.compile(r"[^@\s<>\"(),:;\\\[\]\x00-\x1f\x7f]{1,64}@[^@\s<>\"(),:;\\\[\]\x00-\x1f\x7f]{1,253}")
@@ -174,15 +179,21 @@ def _read(name: str, item: Node, changed: Mapping[str, Node], room: Room) -> Cal
     return CalendarItem(
         href=name,
         uid=uid,
-        fingerprint=fingerprint(master, overrides),
-        etag=_change_key(item),
+        fingerprint=_fingerprint(master, overrides),
+        etag=change_key(item),
         master=master,
         overrides=overrides,
         remarks=tuple(dict.fromkeys(remarks)),
     )
 
 
-def _change_key(item: Node) -> str:
+def _fingerprint(master: Entry, overrides: tuple[Entry, ...]) -> str:
+    """Without the time of the last change, which every program's write moves, our own too."""
+    return fingerprint(replace(master, modified_s=0), tuple(replace(one, modified_s=0) for one in overrides))
+
+
+def change_key(item: Node) -> str:
+    """The version of an item, for writing; "" when the server gives none."""
     node = item.child("ItemId")
     return "" if node is None else node.attributes.get("ChangeKey", "")[:200]
 
@@ -215,7 +226,25 @@ def _entry(item: Node, meant: Meant, room: Room) -> Entry:
         private=item.say("Sensitivity") not in ("", "Normal"),
         sequence=_sequence(item),
         modified_s=max(0, int(touched_s(item) or 0)),
+        location=one_line(item.say("Location"), LOCATION_CHARS_MAX),
+        links=_links(item),
+        resources=_resources(item, room),
     )
+
+
+def _links(item: Node) -> tuple[str, ...]:
+    """Links in properties made for them, the most trusted first."""
+    said = (_property(item, "PropertyName", name.lower()).strip() for name in LINK_PROPERTIES)
+    return tuple(dict.fromkeys(link for link in said if 0 < len(link) <= LINK_CHARS_MAX))
+
+
+def _resources(item: Node, room: Room) -> tuple[str, ...]:
+    """Invited resources that are no rooms of ours."""
+    node = item.child("Resources")
+    boxes = [one.child("Mailbox") for one in ([] if node is None else node.all("Attendee"))]
+    people = [_person(box) for box in boxes if box is not None]
+    ours = {*room.room_emails, room.own_email, room.mailbox}
+    return tuple(sorted({one.email for one in people if one is not None} - ours)[:RESOURCES_MAX])
 
 
 def _wall(instant: datetime, zone: str, *, repeats: bool) -> tuple[datetime, str]:

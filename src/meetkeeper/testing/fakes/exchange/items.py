@@ -123,6 +123,11 @@ class Writer:
             yield f"PublicStrings:{name}", lambda name=name, value=value: _property(name, value)  # type: ignore[misc]
         if not self._style.no_goid:
             yield "Meeting:35", lambda: _goid(stored.uid)
+        if entry.links:
+            yield (
+                "PublicStrings:SkypeTeamsMeetingUrl",
+                lambda: _property("SkypeTeamsMeetingUrl", entry.links[0]),
+            )
         yield "item:LastModifiedTime", lambda: _tag("LastModifiedTime", self._stamp(entry.modified_s))
         if stored.item_class.startswith("IPM.Appointment"):
             yield from self._calendar_fields(stored, entry)
@@ -154,6 +159,8 @@ class Writer:
         if not self._style.no_organizer:
             owner = entry.organizer or Person(self._mailbox.address, self._mailbox.name)
             yield "calendar:Organizer", lambda: f"<t:Organizer>{_mailbox(owner)}</t:Organizer>"
+        if entry.location:
+            yield "calendar:Location", lambda: _tag("Location", entry.location)
         yield "calendar:RequiredAttendees", lambda: _attendees("RequiredAttendees", entry.attendees)
         room = (Person(self._mailbox.address, self._mailbox.name),)
         yield "calendar:Resources", lambda: _attendees("Resources", room)
