@@ -1,5 +1,7 @@
 """Calendars as the engine follows them: found, changed, lost cookies, broken passes."""
 
+import asyncio
+
 from meetkeeper.core.changes import CookieKept
 from meetkeeper.core.errors import Unavailable
 from meetkeeper.core.plan import Plan
@@ -122,3 +124,15 @@ async def test_an_entry_removed_from_the_calendar_is_cancelled() -> None:
         desk.calendar.delete("a.ics")
         await until(lambda: len(desk.mailer.sent) == 4)
         assert desk.step(meetings(desk)[0].id) is Step.CANCELLED
+
+
+async def test_whoever_does_not_act_reads_no_calendar() -> None:
+    """Before its reign and after it a server asks nobody: two servers at once would use up each other's cookies."""
+    desk = Desk(make_config(calendar=True))
+    assert desk.calendar.passes == 0
+    async with desk.running():
+        await until(lambda: desk.calendar.passes > 2)
+    passes = desk.calendar.passes
+    looked_until_s = asyncio.get_running_loop().time() + 1.0
+    await until(lambda: asyncio.get_running_loop().time() > looked_until_s)
+    assert desk.calendar.passes == passes

@@ -45,6 +45,8 @@ class SyncView(_View, frozen=True, kw_only=True):
     last_pass: str | None
     error: str
     held: int
+    reading: int | None
+    """Items read so far by a pass under way."""
 
 
 class ClusterView(_View, frozen=True, kw_only=True):
@@ -239,6 +241,7 @@ def cluster_view(
                 last_pass=times.iso_utc(room.last_pass_s) if room.last_pass_s else None,
                 error=room.error,
                 held=room.held,
+                reading=room.reading,
             )
             for room in status.rooms
         ),

@@ -32,6 +32,7 @@ def status(session: Session, *, json_out: bool) -> None:
             ("meetings", _counts(seen["meetings"])),
             ("outbox", _counts(seen["outbox"]) or "empty"),
             ("mail", f"{seen['mail']['state']}: {seen['mail']['text']}"),
+            ("calendars", _progress(seen["calendars"])),
         ]
     )
     if seen["pair"] is not None:
@@ -42,10 +43,23 @@ def status(session: Session, *, json_out: bool) -> None:
     show.table(("bridge", "state", "VMRs", "says"), rows, empty="No bridge is configured.")
     click.echo()
     rows = [
-        (one["room"], show.second(one["last_pass"]), str(one["held"] or ""), one["error"] or "ok")
+        (one["room"], show.second(one["last_pass"]), str(one["held"] or ""), _says(one))
         for one in seen["calendars"]
     ]
     show.table(("calendar of", "last pass", "held", "says"), rows, empty="No room has a calendar.")
+
+
+def _says(calendar: Answer) -> str:
+    if calendar["error"]:
+        return str(calendar["error"])
+    return "ok" if calendar["reading"] is None else f"being read, {calendar['reading']:,} items"
+
+
+def _progress(calendars: list[Answer]) -> str:
+    """How far the first index is; empty once every calendar has been read."""
+    read = sum(one["last_pass"] is not None for one in calendars)
+    items = sum(one["reading"] or 0 for one in calendars)
+    return "" if read == len(calendars) else f"{read:,} of {len(calendars):,} read, {items:,} items under way"
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -395,6 +395,8 @@ def _calendars(state: State, status: EngineStatus, now_s: float) -> list[Neighbo
         text = _CALENDAR_WORDS.get(standing, "")
         if one is not None and standing == "failing":
             text = one.error
+        elif one is not None and one.reading is not None:
+            text = f"being read, {one.reading:,} items"
         elif one is not None and standing == "ok":
             text = f"read {span(now_s - one.last_pass_s)} ago"
         found.append(
