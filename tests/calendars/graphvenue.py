@@ -108,6 +108,11 @@ class GraphVenue:
             )
         self.ids[name] = stored.id
 
+    async def body(self, name: str) -> str:
+        """As Outlook reads it."""
+        stored = self.mailbox.items[self.ids[name]]
+        return stored.body_html or stored.master.description
+
     async def delete(self, name: str) -> None:
         """Somebody removes it."""
         assert self.mailbox.remove(self.ids.pop(name))

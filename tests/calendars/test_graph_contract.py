@@ -3,8 +3,14 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
-from meetkeeper.testing.contracts.calendar import CalendarContract
+from meetkeeper.core.errors import Refused
+from meetkeeper.core.words import Person
+from meetkeeper.ports.calendar import Annotating
+from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
+from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
+from meetkeeper.testing.fakes.mailbox import Answer
 from tests.calendars.graphvenue import GraphVenue
 
 
@@ -17,7 +23,7 @@ async def graph_venue() -> AsyncIterator[GraphVenue]:
     await venue.close()
 
 
-class TestGraph(CalendarContract):
+class TestGraph(CalendarContract, AnnotatingContract):
     """The whole contract."""
 
     @pytest.fixture
@@ -47,3 +53,51 @@ class TestGraphElsewhere(CalendarContract):
         graph_venue.graph.api.html_only = True
         graph_venue.graph.api.masters_in_rounds = False
         return graph_venue
+
+
+ONLINE = (
+    "<html><body><p>Agenda</p><div>____<br>"
+    '<a href="https://teams.example/l/meetup-join/x?a=1&amp;b=2">Join the meeting now</a></div></body></html>'
+)
+
+
+async def test_an_online_meetings_html_stays_what_it_was() -> None:
+    """Our block comes before the end of the body and goes again; the platform's own part keeps every character."""
+    venue = GraphVenue()
+    await venue.open()
+    try:
+        await venue.put("a.ics", text_of("a"))
+        stored = venue.mailbox.items[venue.ids["a.ics"]]
+        venue.mailbox.put("a", stored.master, item_id=stored.id, body_html=ONLINE)
+        held = await Held().follow(venue.source)
+        before = held.prints
+        source = venue.source
+        assert isinstance(source, Annotating)
+        assert await source.annotate("a", STANDS)
+        body = await venue.body("a.ics")
+        assert body.startswith(ONLINE.removesuffix("</body></html>"))
+        assert "135790" in body
+        assert (await held.follow(source)).prints == before
+        assert await source.annotate("a", None)
+        assert await venue.body("a.ics") == ONLINE
+        assert venue.mailbox.mails == []
+    finally:
+        await venue.close()
+
+
+async def test_a_copy_that_would_mail_people_is_left_alone() -> None:
+    """An item that the room itself organizes for others is refused, and nobody is mailed."""
+    venue = GraphVenue()
+    await venue.open()
+    try:
+        await venue.put("a.ics", text_of("a"))
+        stored = venue.mailbox.items[venue.ids["a.ics"]]
+        asked = replace(stored.master, organizer=None, attendees=(Person("bo@example.org"),))
+        venue.mailbox.put("a", asked, item_id=stored.id, answer=Answer.ORGANIZER)
+        source = venue.source
+        assert isinstance(source, Annotating)
+        with pytest.raises(Refused):
+            await source.annotate("a", STANDS)
+        assert venue.mailbox.mails == []
+    finally:
+        await venue.close()

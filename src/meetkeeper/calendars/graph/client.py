@@ -32,6 +32,7 @@ PREFER = ", ".join(
     )
 )
 """Ids that survive a move, instants in UTC, bodies as text. Ids are of one kind only if every request says so."""
+PREFER_HTML = PREFER.replace('="text"', '="html"')
 BATCH_MAX = 20
 """Most requests in a `$batch` (learn.microsoft.com "JSON batching")."""
 PER_MAILBOX_MAX = 4
@@ -63,6 +64,8 @@ class Call(Struct, frozen=True):
     method: str
     url: str
     body: bytes = b""
+    as_html: bool = False
+    """Bodies are asked for as they are kept, not as text."""
 
 
 class _Part(Struct, frozen=True):
@@ -261,7 +264,8 @@ class GraphClient:
         answer = Answer(0)
         for attempt in (1, 2):
             token = await self._tokens.get(http)
-            headers = {"Authorization": f"Bearer {token}", "Prefer": PREFER, "Accept": "application/json"}
+            prefer = PREFER_HTML if call.as_html else PREFER
+            headers = {"Authorization": f"Bearer {token}", "Prefer": prefer, "Accept": "application/json"}
             if call.body:
                 headers["Content-Type"] = "application/json"
             request = http.build_request(call.method, call.url, content=call.body or None, headers=headers)

@@ -23,6 +23,7 @@ from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.calendars.graph.writing import Writer
 from meetkeeper.core.configuration import GraphCalendar
 from meetkeeper.core.errors import Refused
+from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.roomsettings import Finding
 from meetkeeper.itemtext.lines import Unreadable
 from meetkeeper.ports.calendar import CookieRefused, Page
@@ -200,6 +201,10 @@ class GraphSource:
         """Remove the item of this UID; one that is not there is removed already."""
         self._check_may_write()
         await self._writer.remove(uid, self._deadline())
+
+    async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
+        """`Annotating.annotate`: the body of the room's copy; changed occurrences keep the bodies they have."""
+        return await self._writer.annotate(uid, block, self._deadline())
 
     def _check_may_write(self) -> None:
         if not self._config.write:

@@ -19,6 +19,8 @@ from meetkeeper.calendars.graph.ours import UID_PROPERTY, Draft, draft_of
 from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.joinblock import JoinBlock, html_with_block, with_block
+from meetkeeper.itemtext.annotating import safe_block
 
 _DAY_S = 86_400
 UID_CHARS_MAX = 1_000
@@ -55,6 +57,32 @@ class Writer:
         standing = await self._find(uid, until)
         if standing is not None:
             await self._delete(standing, until)
+
+    async def annotate(self, uid: str, block: JoinBlock | None, until: float) -> bool:
+        """`Annotating.annotate`: the body of the room's copy. An online meeting's part of it is put back as it came."""
+        standing = await self._find(uid, until)
+        if standing is None:
+            return False
+        here = f"/events/{quote(standing.id, safe='')}"
+        url = f"{self._mailbox.client.endpoint}{self._mailbox.path}{here}?$select=id,body"
+        answer = await self._mailbox.client.ask(Call("GET", url, as_html=True), self._mailbox.address, until)
+        if answer.status in (404, 410):
+            return False
+        if answer.status != 200:
+            raise self._mailbox.error(answer)
+        event = wire.read_event(answer.body)
+        body = event.body if isinstance(event, Event) else None
+        before = (body.content if body is not None else None) or ""
+        kind = "html" if body is not None and (body.contentType or "").lower() == "html" else "text"
+        if kind == "html":
+            after = html_with_block(before, None if block is None else safe_block(block))
+        else:
+            after = with_block(before, block)
+        if _lines(after) == _lines(before):
+            return True
+        fields = {"body": {"contentType": kind, "content": after}}
+        answer = await self._send("PATCH", here, fields, until, (200, 404, 410))
+        return answer.status == 200
 
     async def _create(self, draft: Draft, until: float) -> str | None:
         """The new item's id; None when the server knows this very request and has carried it out before."""
@@ -129,6 +157,10 @@ class Writer:
         if answer.status not in good:
             raise self._mailbox.error(answer)
         return answer
+
+
+def _lines(text: str) -> str:
+    return text.replace("\r\n", "\n").strip()
 
 
 def _starts_at(event: Event, original_s: int) -> bool:

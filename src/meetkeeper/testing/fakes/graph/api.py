@@ -26,6 +26,7 @@ from meetkeeper.testing.fakes.graph.view import (
     event_id,
     extended,
     find_item,
+    html_from,
     original_s_of,
     properties_from,
 )
@@ -401,10 +402,11 @@ class Api:
             fields = msgspec.json.decode(asked.body, type=dict[str, Any])
             if original_s is None:
                 master = entry_from(fields, stored.master)
-                properties = properties_from(fields, stored.properties)
-                stored = mailbox.put(
-                    stored.uid, master, stored.overrides, item_id=stored.id, properties=properties
-                )
+                more = {
+                    "properties": properties_from(fields, stored.properties),
+                    "body_html": html_from(fields, stored.body_html),
+                }
+                stored = mailbox.put(stored.uid, master, stored.overrides, item_id=stored.id, **more)
             else:
                 wall = _wall(original_s, stored)
                 before = next((one for one in stored.overrides if one.recurrence_id == wall), None)

@@ -228,7 +228,7 @@ def entry_from(fields: Json, before: Entry | None) -> Entry:
     changes: dict[str, Any] = {}
     if "subject" in fields:
         changes["subject"] = fields["subject"]
-    if "body" in fields:
+    if "body" in fields and fields["body"].get("contentType", "text") != "html":
         changes["description"] = fields["body"]["content"]
     if "sensitivity" in fields:
         changes["private"] = fields["sensitivity"] != "normal"
@@ -255,6 +255,14 @@ def entry_from(fields: Json, before: Entry | None) -> Entry:
         rule = rule_of(recurrence, When(changed.start, changed.zone, changed.all_day))
         changed = replace(changed, rrule=rule)
     return changed
+
+
+def html_from(fields: Json, before: str) -> str:
+    """The HTML body that a request sets, if it sets a body."""
+    body = fields.get("body")
+    if body is None:
+        return before
+    return str(body["content"]) if body.get("contentType", "text") == "html" else ""
 
 
 def properties_from(fields: Json, before: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
