@@ -3,14 +3,16 @@
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from msgspec.structs import replace
 
-from meetkeeper.calendars.exchange.client import WAITING_S
+from meetkeeper.calendars.exchange.client import WAITING_S, ExchangeSource
+from meetkeeper.core.errors import Refused
 from meetkeeper.core.words import CalendarItem, Entry, Person
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, Held, booked, written
-from meetkeeper.testing.fakes.exchange.items import Style
+from meetkeeper.testing.fakes.exchange.items import Style, occurrence_id
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
 from meetkeeper.testing.fakes.mailbox import VENDOR_DEFAULTS, Answer, Mailbox
 from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue, server_of, source_of
@@ -214,8 +216,6 @@ def _canonical(entry: Entry) -> Entry:
 
 async def test_an_occurrence_that_goes_meanwhile_keeps_its_time(venue: ExchangeVenue) -> None:
     """A changed occurrence that GetItem doesn't find any more is read from the series' own list."""
-    from meetkeeper.testing.fakes.exchange.items import occurrence_id
-
     entry = replace(TALK, rrule="FREQ=DAILY;COUNT=5", zone="Europe/Berlin")
     moved = replace(
         entry,
@@ -363,8 +363,6 @@ async def test_writing_what_is_there_writes_nothing(venue: ExchangeVenue) -> Non
 async def test_a_read_only_room_is_not_written(venue: ExchangeVenue) -> None:
     """Without `write` nothing is asked of the server, and the sentence says where to allow it."""
     source = source_of(server_of(venue.fake), write=False)
-    from meetkeeper.core.errors import Refused
-
     for verb in (source.write("w", written(booked("w"))), source.remove("w")):
         with pytest.raises(Refused, match="write"):
             await verb
@@ -376,3 +374,33 @@ def hand(mailbox: Mailbox, item_id: str, **fields: object) -> None:
     """Somebody changes an item in Outlook."""
     stored = mailbox.items[item_id]
     mailbox.put(stored.uid, replace(stored.master, **fields), stored.overrides, item_id=item_id)
+
+
+async def test_a_doctor_sees_a_room_that_never_answers_and_a_clock_that_is_off(venue: ExchangeVenue) -> None:
+    """Each with the command that mends it; a room that is well has only its login to tell."""
+    assert isinstance(venue.source, ExchangeSource)
+    venue.mailbox.put("well", TALK)
+    (login,) = await venue.source.doctor()
+    assert (login.code, login.level) == ("login", "good")
+    venue.fake.wire.skew_s = -7_200
+    venue.mailbox.deliver("old", replace(TALK, modified_s=just_now() - int(WAITING_S) - 60))
+    venue.mailbox.deliver("young", replace(TALK, modified_s=just_now()))
+    _, clock, setting = await venue.source.doctor()
+    assert (clock.code, clock.level) == ("clock", "amber")
+    assert (setting.code, setting.level) == ("AutomateProcessing", "red")
+    assert setting.mend == f"Set-CalendarProcessing {ROOM_EMAIL} -AutomateProcessing AutoAccept"
+
+
+async def test_the_nearest_meetings_come_first(venue: ExchangeVenue) -> None:
+    """A complete pass gives series, then what begins soon, then later ones, and the past at the end."""
+    now = datetime.now(ZoneInfo("Europe/Berlin")).replace(tzinfo=None, microsecond=0)
+    days = {"past": -3, "late": 40, "soon": 1, "sooner": 0.1}
+    for uid, day in days.items():
+        venue.mailbox.put(uid, replace(TALK, start=now + timedelta(days=day), zone="Europe/Berlin"))
+    venue.mailbox.put("series", replace(TALK, rrule="FREQ=DAILY"))
+    pages = [page async for page in venue.source.changes("")]
+    assert [item.uid for page in pages for item in page.items] == ["series", "sooner", "soon", "late", "past"]
+    assert isinstance(venue.source, ExchangeSource)
+    begin = int(time.time())
+    near = [item.uid async for page in venue.source.soon(begin, begin + 2 * 86_400) for item in page.items]
+    assert near == ["series", "sooner", "soon"]

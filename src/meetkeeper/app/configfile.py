@@ -141,6 +141,7 @@ def _server_problems(server: CalendarServer, path: str) -> Iterator[Problem]:
     if isinstance(server, GraphServer):
         yield from _graph_problems(server, path)
         return
+    yield from _overheard(server, ("url", "authority"), path)
     needed = {
         "basic": ("username", "password"),
         "ntlm": ("username", "password"),
@@ -161,7 +162,11 @@ def _graph_problems(server: GraphServer, path: str) -> Iterator[Problem]:
         file = getattr(server, name)
         if file and not Path(file).is_file():
             yield Problem("There is no such file.", f"{path}.{name}")
-    for name in ("endpoint", "authority"):
+    yield from _overheard(server, ("endpoint", "authority"), path)
+
+
+def _overheard(server: CalendarServer, names: Iterable[str], path: str) -> Iterator[Problem]:
+    for name in names:
         place = urlsplit(getattr(server, name))
         if place.scheme != "https" and place.hostname not in ("localhost", "127.0.0.1", "::1"):
             yield Problem("Use https: what goes there opens every room's calendar.", f"{path}.{name}")
