@@ -60,6 +60,7 @@ def test_a_server_says_what_it_lacks(tmp_path: Path) -> None:
             server(id="none", client_secret=None),
             server(id="two", certificate_file=str(tmp_path / "c"), key_file=str(tmp_path / "k")),
             server(id="half", client_secret=None, certificate_file=__file__),
+            server(id="told", notify=True),
             server(id="plain", endpoint="http://graph.example/v1.0", authority="http://127.0.0.1:1"),
         ),
     )
@@ -69,7 +70,11 @@ def test_a_server_says_what_it_lacks(tmp_path: Path) -> None:
         "config.json: calendar_servers[1].certificate_file: There is no such file.",
         "config.json: calendar_servers[1].key_file: There is no such file.",
         "config.json: calendar_servers[2].key_file: A certificate and its key belong together.",
-        "config.json: calendar_servers[3].endpoint: Use https: what goes there opens every room's calendar.",
+        (
+            "config.json: calendar_servers[3].notify: Notifications need cluster.public_url to be an https address "
+            "that the service can reach."
+        ),
+        "config.json: calendar_servers[4].endpoint: Use https: what goes there opens every room's calendar.",
     ]
 
 

@@ -2,6 +2,7 @@
 
 from meetkeeper.calendars.graph.client import GraphClient, Limits
 from meetkeeper.calendars.graph.mapping import Reader
+from meetkeeper.calendars.graph.notices import Notices
 from meetkeeper.calendars.graph.source import GraphSource
 from meetkeeper.calendars.graph.token import App, SecretCredential, Tokens
 from meetkeeper.core.configuration import GraphCalendar
@@ -79,11 +80,12 @@ class GraphVenue:
         *,
         zone: str = "UTC",
         write: bool = True,
+        notices: Notices | None = None,
     ) -> GraphSource:
         """A source for a mailbox."""
         reader = Reader(mailbox=mailbox, own_email=mailbox, room_emails=ROOMS, zone=zone)
         calendar = GraphCalendar(server="m365", write=write)
-        source = GraphSource(calendar, client or self.client(), reader, now_s=self.clock)
+        source = GraphSource(calendar, client or self.client(), reader, notices=notices, now_s=self.clock)
         self._sources.append(source)
         return source
 

@@ -24,7 +24,7 @@ from meetkeeper.api.hot import PATH, HotBooking
 from meetkeeper.api.openapi import read_openapi
 from meetkeeper.api.problems import FieldError, Invalid, Problem
 from meetkeeper.api.query_names import query_names
-from meetkeeper.api.routes import every, health
+from meetkeeper.api.routes import every, health, notices
 from meetkeeper.api.validation import BODY_BYTES_MAX
 from meetkeeper.api.views import API
 from meetkeeper.api.writes import Elsewhere, is_local
@@ -120,6 +120,7 @@ def _framework(desk: Desk, more: Sequence[ControllerRouterHandler]) -> Litestar:
         route_handlers=[
             Router(API, route_handlers=[*every.under_api(), read_openapi]),
             health.router(),
+            notices.router(),
             *more,
         ],
         dependencies={"desk": Provide(lambda: desk, sync_to_thread=False)},

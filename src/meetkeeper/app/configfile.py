@@ -127,6 +127,13 @@ def _calendar_problems(config: Config) -> Iterator[Problem]:
                 pass
     for number, server in enumerate(config.calendar_servers):
         yield from _server_problems(server, f"calendar_servers[{number}]")
+        if (
+            isinstance(server, GraphServer)
+            and server.notify
+            and not config.cluster.public_url.startswith("https:")
+        ):
+            why = "Notifications need cluster.public_url to be an https address that the service can reach."
+            yield Problem(why, f"calendar_servers[{number}].notify")
 
 
 def _no_server(name: str, servers: Iterable[str], path: str) -> Problem:

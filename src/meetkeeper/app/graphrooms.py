@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 from meetkeeper.app.configfile import reveal
 from meetkeeper.calendars.graph.client import GraphClient
 from meetkeeper.calendars.graph.mapping import Reader
+from meetkeeper.calendars.graph.notices import Notices, Post
 from meetkeeper.calendars.graph.source import GraphSource
 from meetkeeper.calendars.graph.token import App, CertificateCredential, Credential, SecretCredential, Tokens
 from meetkeeper.core.configuration import Config, GraphCalendar, GraphServer, RoomConfig
 from meetkeeper.core.errors import TheirMistake
+from meetkeeper.core.notices import word_of
+from meetkeeper.core.words import RoomId
 
 
 class GraphRooms:
@@ -44,8 +47,19 @@ class GraphRooms:
             room_emails=self._emails,
             zone=room.time_zone or self._config.cluster.time_zone,
         )
-        horizon = self._config.time.horizon_days
-        return f"{server.endpoint}#{mailbox}", GraphSource(calendar, client, reader, horizon_days=horizon)
+        source = GraphSource(
+            calendar,
+            client,
+            reader,
+            horizon_days=self._config.time.horizon_days,
+            notices=Notices(client, mailbox, self._post(room)) if server.notify else None,
+        )
+        return f"{server.endpoint}#{mailbox}", source
+
+    def _post(self, room: RoomConfig) -> Post:
+        cluster = self._config.cluster
+        url = f"{cluster.public_url.rstrip('/')}/notices/{room.id}"
+        return Post(url, word_of(cluster.secret, RoomId(room.id)))
 
 
 def graph_client(server: GraphServer) -> GraphClient:

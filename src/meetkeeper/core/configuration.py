@@ -128,6 +128,8 @@ class GraphServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="graph
     authority: Annotated[str, Meta(pattern=r"^https?://")] = "https://login.microsoftonline.com"
     ca_file: str = ""
     """Authorities to trust for both, as a PEM file; empty: the system's."""
+    notify: bool = False
+    """Ask to be told of changes at `cluster.public_url`, which the service has to reach by HTTPS; polling goes on."""
 
 
 CalendarServer = ExchangeServer | GraphServer

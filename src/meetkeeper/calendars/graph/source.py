@@ -18,6 +18,7 @@ from meetkeeper.calendars.graph.intake import Intake
 from meetkeeper.calendars.graph.mailbox import Mailbox
 from meetkeeper.calendars.graph.mapping import Reader
 from meetkeeper.calendars.graph.marks import Place, Window
+from meetkeeper.calendars.graph.notices import Notices
 from meetkeeper.calendars.graph.series import Shown
 from meetkeeper.calendars.graph.wire import Broken, Event
 from meetkeeper.calendars.graph.writing import Writer
@@ -44,9 +45,11 @@ class GraphSource:
         reader: Reader,
         *,
         horizon_days: int = 60,
+        notices: Notices | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        """No I/O. `reader` says whose mailbox it is and in which zone the room lives."""
+        """No I/O. `reader` says whose mailbox it is and in which zone the room lives; `notices` wake whoever polls."""
+        self._notices = notices
         self._config = config
         self._client = client
         self._reader = reader
@@ -75,6 +78,8 @@ class GraphSource:
         pages = self._everything(until) if opened is None or stale else self._since(*opened, until)
         async for page in pages:
             yield page
+        if self._notices is not None:
+            await self._notices.keep(until)
 
     async def _everything(self, until: float) -> AsyncIterator[Page]:
         """A complete pass over a new window, the soonest first."""
@@ -237,6 +242,16 @@ class GraphSource:
                     text=f"Microsoft Graph took {took_s:.1f} s to answer.",
                     symptom="Changes are seen late.",
                     mend="Look at the way out: proxy, firewall, name resolution.",
+                )
+            )
+        if self._notices is not None and self._notices.trouble:
+            found.append(
+                Finding(
+                    code="graph.notify",
+                    level="amber",
+                    text=self._notices.trouble,
+                    symptom="Changes are seen when the room is polled, not at once.",
+                    mend="Let Microsoft 365 reach cluster.public_url by HTTPS, or switch notify off.",
                 )
             )
         return tuple(found)

@@ -1,7 +1,8 @@
 """Graph and its authority on one loopback port: the wire, the limits, and whatever a hostile neighbour may do to it.
 
 HTTP/1.1 with connections kept open. For any kind of request a `trick` may be set, which writes to the connection what
-it likes. Kinds: token, delta, view, list, get, instances, batch, create, patch, delete, calendar.
+it likes. Kinds: token, delta, view, list, get, instances, batch, create, patch, delete,
+calendar, subscribe.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from contextlib import suppress
 from ssl import SSLContext
 from urllib.parse import unquote
 
+import httpx2
 import msgspec
 from msgspec import Struct
 
@@ -41,7 +43,8 @@ class FakeGraph:
     """The server. `api` and `authority` have switches of their own.
 
     `requests` is everything that arrived; `most` the most requests at a time, by mailbox; `slow_s` seconds before an
-    answer; `pauses` are Retry-After values, each of which the next request is told to wait.
+    answer; `subscriptions` who wants to be told; `pauses` are Retry-After values, each of which the next request is
+    told to wait.
     """
 
     def __init__(self, site: Site, now_s: Callable[[], float] = time.time) -> None:
@@ -54,6 +57,7 @@ class FakeGraph:
         self.pauses: list[str] = []
         self.slow_s = 0.0
         self.tricks: dict[str, Trick] = {}
+        self.subscriptions: dict[str, dict[str, str]] = {}
         self.authority_url = ""
         self.endpoint = ""
         self._busy: Counter[str] = Counter()
@@ -104,12 +108,45 @@ class FakeGraph:
             return Reply(status, body)
         if not self.authority.accepts(request.headers.get("authorization", "")):
             return error(401, "InvalidAuthenticationToken")
+        if request.kind == "subscribe":
+            return await self._subscribe(request)
         if self.pauses:
             return error(429, "ApplicationThrottled", ("Retry-After", self.pauses.pop(0)))
         target = request.target.removeprefix(VERSION)
         asked = asked_of(request.method, target, request.headers.get("prefer", ""), request.body)
         mailboxes = parallel_parts(request.body) if request.kind == "batch" else _mailboxes_of(asked)
         return await self._within_limits(asked, mailboxes)
+
+    # --- notifications ---------------------------------------------------------------------------------------------
+
+    async def _subscribe(self, request: Request) -> Reply:
+        """Make or renew a subscription; a new one only when its address echoes our token."""
+        fields = msgspec.json.decode(request.body, type=dict[str, str])
+        name = request.target.rpartition("/")[2]
+        if request.method == "PATCH":
+            if name not in self.subscriptions:
+                return error(404, "ResourceNotFound")
+            self.subscriptions[name] |= fields
+            return Reply(200, {"id": name, **self.subscriptions[name]})
+        token = f"Validation: <b>& {len(self.subscriptions)}</b>"
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            answer = await http.post(fields["notificationUrl"], params={"validationToken": token})
+        plain = answer.headers.get("content-type", "").startswith("text/plain")
+        if answer.status_code != 200 or answer.text != token or not plain:
+            return error(400, "ValidationError")
+        name = f"sub-{len(self.subscriptions) + 1}"
+        self.subscriptions[name] = fields
+        return Reply(201, {"id": name, **fields})
+
+    async def notify(self, **changed: str) -> list[int]:
+        """Tell every subscriber that something has happened; the statuses they answered with."""
+        statuses = []
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            for name, one in self.subscriptions.items():
+                notice = {"subscriptionId": name, "clientState": one["clientState"], "changeType": "updated"}
+                answer = await http.post(one["notificationUrl"], json={"value": [notice | changed]})
+                statuses.append(answer.status_code)
+        return statuses
 
     async def _within_limits(self, asked: Asked, mailboxes: list[str]) -> Reply:
         self._busy.update(mailboxes)
@@ -154,6 +191,8 @@ def _kind(method: str, target: str) -> str:
         return "token"
     if path.endswith("/$batch"):
         return "batch"
+    if path.startswith(f"{VERSION}/subscriptions"):
+        return "subscribe"
     if method != "GET":
         return {"POST": "create", "PATCH": "patch", "DELETE": "delete"}.get(method, "other")
     for ending, kind in (
