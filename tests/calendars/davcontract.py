@@ -1,5 +1,6 @@
 """What a real CalDAV server is tried for beyond the contract: its own way with tokens, discovery and lost calendars."""
 
+import time
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,8 +13,12 @@ from meetkeeper.ports.calendar import CookieRefused
 from meetkeeper.testing.contracts.annotating import AnnotatingContract
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, CalendarContract, Held, text_of
 from tests.calendars.auditing import what_it_hides_is_found
+from tests.calendars.fuzzing import Fuzz
 from tests.calendars.lying import LyingProxy
 from tests.calendars.venues import PASSWORD, USER, DavVenue
+
+FEW = 4
+"""Characters of each layer of a cookie that are spoilt."""
 
 
 def calendar_of(venue: DavVenue) -> mapping.Calendar:
@@ -77,3 +82,7 @@ class DavContract(CalendarContract, AnnotatingContract):
             source = CaldavSource(CaldavCalendar(url=url, username=USER), PASSWORD, own_email=ROOM_EMAIL)
             await what_it_hides_is_found(source, liar, venue.put, venue.delete)
             assert liar.hidden >= 3
+
+    async def test_no_spoilt_cookie_does_harm(self, venue: DavVenue) -> None:
+        """Under a running engine: every change is known, every door is the same, not one mail too many."""
+        await Fuzz(venue, int(time.time()) // 3_600 * 3_600 + 2 * 86_400).run(FEW)

@@ -99,6 +99,29 @@ async def test_an_audit_that_breaks_off_takes_nothing_away() -> None:
         assert all(desk.step(meeting.id) is Step.PROVISIONED for meeting in meetings(desk))
 
 
+async def test_a_silent_full_list_leaves_no_ghost_for_good() -> None:
+    """A cookie nobody knows is answered with everything as news, and what is gone is never named: the audit sweeps."""
+    desk = audited_every(0)
+    start_s = int(desk.clock.now_s()) + 3_600
+    async with desk.running() as engine:
+        for uid in ("goes", "stays"):
+            desk.calendar.put(f"{uid}.ics", entry(uid, start_s))
+        await until(lambda: len(desk.mailer.sent) == 4)
+        desk.calendar.silent_full = desk.calendar.refuse_cookies = True
+        desk.calendar.delete("goes.ics")
+        passes = oslo(desk).passes
+        await until(lambda: oslo(desk).passes > passes + 2)
+        assert {desk.step(meeting.id) for meeting in meetings(desk)} == {Step.PROVISIONED}
+        assert len(desk.mailer.sent) == 4
+        poller = engine._poller
+        async with poller.turn_of(OSLO):
+            await poller._auditor.audit(engine.neighbours.calendars[0], lambda page: None, engine.now_s())
+        await until(lambda: len(desk.mailer.sent) == 6)
+        steps = {str(meeting.uid): desk.step(meeting.id) for meeting in meetings(desk)}
+        assert steps == {"goes": Step.CANCELLED, "stays": Step.PROVISIONED}
+        assert oslo(desk).mended == 1
+
+
 async def test_an_audit_of_a_calendar_that_shows_nothing_meets_the_brake() -> None:
     """A listing without items holds the meetings, as it would in any pass."""
     desk = audited_every(1)

@@ -136,3 +136,27 @@ async def test_whoever_does_not_act_reads_no_calendar() -> None:
     looked_until_s = asyncio.get_running_loop().time() + 1.0
     await until(lambda: asyncio.get_running_loop().time() > looked_until_s)
     assert desk.calendar.passes == passes
+
+
+async def test_deleted_and_made_anew_in_one_batch_is_one_change() -> None:
+    """An update that arrives as a removal and a new item under another name: same door, one mail each, no CANCEL."""
+    desk = Desk(make_config(calendar=True))
+    start_s = int(desk.clock.now_s()) + 3_600
+    async with desk.running() as engine:
+        desk.calendar.put("a.ics", entry("a", start_s))
+        await until(lambda: len(desk.mailer.sent) == 2)
+        (before,) = meetings(desk)
+        desk.calendar.trouble = Unavailable("away", "The calendar is away.", retry_after_s=0.1)
+        await until(lambda: engine.status().rooms[0].error != "")
+        desk.calendar.delete("a.ics")
+        desk.calendar.put("b.ics", entry("a", start_s + 7_200, sequence=1))
+        desk.calendar.trouble = None
+        await until(lambda: len(desk.mailer.sent) == 4)
+        (after,) = meetings(desk)
+        assert (after.start_s, after.vmr, after.revision) == (
+            start_s + 7_200,
+            before.vmr,
+            before.revision + 1,
+        )
+        assert not [one for one in desk.mailer.taken if "CANCEL" in one.message_id]
+        assert desk.step(after.id) is Step.PROVISIONED

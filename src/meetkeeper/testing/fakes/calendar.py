@@ -37,9 +37,9 @@ class FakeCalendar:
 
     `trouble` every verb raises this; `hangs` no verb ever answers; `slow_s` seconds before an answer; `cut_after` so
     many pages arrive, then the connection breaks; `refuse_cookies` none is known any more; `silent_full` an unknown
-    cookie is answered with everything, as if it were news, and nobody is told; `repeats` every page comes twice;
-    `objects` a reason to refuse what is written; `unsaid` writing is done and no answer comes; `hides` what people do
-    meanwhile is shown by a complete pass alone: no cookie ever tells of it, as after a server's own restore.
+    cookie is answered with everything, as if it were news, and nobody is told, nor what is gone; `repeats` every page
+    comes twice; `objects` a reason to refuse what is written; `unsaid` writing is done and no answer comes; `hides`
+    what people do meanwhile is shown by a complete pass alone: no cookie ever tells of it, as after a server's restore.
     """
 
     def __init__(self, *, own_email: str = "", room_emails: frozenset[str] = frozenset()) -> None:
@@ -205,7 +205,8 @@ class FakeCalendar:
             items = [item for name in names if (item := self._shown[name].item) is not None]
             problems = [(name, self._shown[name].problem) for name in names if self._shown[name].item is None]
             yield Page(items=tuple(items), problems=tuple(problems))
-        gone = () if full else tuple(sorted(name for name, version in self._gone.items() if version > since))
+        left = [name for name, version in self._gone.items() if since >= 0 and version > since]
+        gone = () if full else tuple(sorted(left))
         listing = frozenset(self._shown) if full else None
         yield Page(gone=gone, cookie=f"fake:{self._life}:{self._version}", listing=listing)
 
