@@ -19,7 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
@@ -27,11 +27,14 @@ from random import Random
 import structlog
 
 from meetkeeper.core.configuration import ExchangeCalendar, ExchangeServer
+from meetkeeper.core.words import CalendarItem
 from meetkeeper.engine.loop import Engine
 from meetkeeper.host.disk import RealDisk
 from meetkeeper.testing.town import Town, meeting_item, room_name
 
 LIMIT_S = 3_600.0
+Put = Callable[[int, CalendarItem], None]
+"""Somebody saves an item in the calendar of a room, by number."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +70,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 async def _loss(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
-    async with _town(asked, folder, 86_400.0, 0.0) as town:
+    async with _town(asked, folder, 86_400.0, 0.0) as (town, _):
         items = asked.rooms * asked.meetings
         begin_s, cpu_s = time.perf_counter(), time.process_time()
         async with town.living() as engine:
@@ -124,11 +127,14 @@ def _pace(name: str, town: Town, begin_s: float, cpu_s: float) -> dict[str, obje
 
 
 async def _steady(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
-    async with _town(asked, folder, asked.poll, asked.settle) as town, town.living() as engine:
+    async with (
+        _town(asked, folder, asked.poll, asked.settle) as (town, put),
+        town.living() as engine,
+    ):
         await town.until_read(1, LIMIT_S)
         lags_s: list[float] = []
         changed_s: dict[str, float] = {}
-        people = asyncio.create_task(_people(town, changed_s, 86_400 / asked.a_day))
+        people = asyncio.create_task(_people(town, put, changed_s, 86_400 / asked.a_day))
         listening = asyncio.create_task(_listen(engine, changed_s, lags_s))
         await asyncio.sleep(asked.poll)
         begin_s, cpu_s, passes = time.perf_counter(), time.process_time(), _passes(engine)
@@ -161,7 +167,7 @@ async def _steady(asked: argparse.Namespace, folder: Path) -> dict[str, object]:
         }
 
 
-async def _people(town: Town, changed_s: dict[str, float], every_s: float) -> None:
+async def _people(town: Town, put: Put, changed_s: dict[str, float], every_s: float) -> None:
     """Somebody makes a meeting every so often, in any room, some days ahead."""
     dice = Random(2)
     number = 0
@@ -171,7 +177,7 @@ async def _people(town: Town, changed_s: dict[str, float], every_s: float) -> No
         uid = f"made-{number}@town.example"
         start_s = int(time.time()) // 60 * 60 + dice.randrange(1, 14) * 86_400
         changed_s[uid] = time.perf_counter()
-        dice.choice(town.calendars).show(meeting_item(uid, start_s))
+        put(dice.randrange(len(town.calendars)), meeting_item(uid, start_s))
 
 
 async def _listen(engine: Engine, changed_s: dict[str, float], lags_s: list[float]) -> None:
@@ -201,9 +207,10 @@ def _percentile(sorted_s: list[float], share: float) -> float:
 @asynccontextmanager
 async def _town(
     asked: argparse.Namespace, folder: Path, poll_s: float, settle_s: float
-) -> AsyncIterator[Town]:
+) -> AsyncIterator[tuple[Town, Put]]:
     if asked.kind == "memory":
-        yield Town(RealDisk(folder), asked.rooms, asked.meetings, poll_s=poll_s, settle_s=settle_s)
+        town = Town(RealDisk(folder), asked.rooms, asked.meetings, poll_s=poll_s, settle_s=settle_s)
+        yield town, lambda room, item: town.calendars[room].show(item)
         return
     from meetkeeper.calendars.exchange.client import ExchangeSource
     from meetkeeper.calendars.exchange.server import EwsServer, Secrets
@@ -223,13 +230,15 @@ async def _town(
     town = Town(
         RealDisk(folder), asked.rooms, asked.meetings, poll_s=poll_s, settle_s=settle_s, sources=source
     )
-    for uid, start_s in town.starts.items():
-        mailbox = fake.site.open(f"{room_name(int(uid.partition('-')[0]))}@town.example")
-        item = meeting_item(uid, start_s)
+
+    def put(room: int, item: CalendarItem) -> None:
         assert item.master is not None
-        mailbox.put(item.uid, item.master)
+        fake.site.open(f"{room_name(room)}@town.example").put(item.uid, item.master)
+
+    for uid, start_s in town.starts.items():
+        put(int(uid.partition("-")[0]), meeting_item(uid, start_s))
     try:
-        yield town
+        yield town, put
     finally:
         await fake.stop()
 
