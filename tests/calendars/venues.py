@@ -100,7 +100,10 @@ class DavVenue:
     def __init__(self, base: str, name: str) -> None:
         self.url = f"{base}{name}/"
         self._other_url = f"{base}{name}-other/"
-        self._http = httpx2.AsyncClient(auth=(USER, PASSWORD), trust_env=False, timeout=20)
+        # The other program keeps no connection: some servers hang up after each answer without saying so.
+        self._http = httpx2.AsyncClient(
+            auth=(USER, PASSWORD), trust_env=False, timeout=20, headers={"Connection": "close"}
+        )
         servers = CaldavServers(limits=Limits(request_s=20, pass_s=60))
         self.source: CalendarSource = self._source(self.url, servers)
         self.standby: CalendarSource = self._source(self.url, servers)

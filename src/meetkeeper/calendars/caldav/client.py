@@ -225,7 +225,10 @@ class CaldavSource:
     async def _multiget(
         self, calendar: Calendar, wanted: Mapping[str, str], until: float
     ) -> dict[str, _Text]:
-        call = Call("REPORT", calendar.path, mapping.multiget(wanted.values()), (("Depth", "0"),))
+        # An item is asked for by the name its server gave it, unless that is no URI (RFC 3986): SOGo names items in
+        # plain letters, and cuts such a name off at the first one that is not ASCII.
+        hrefs = [href if mapping.is_uri(href) else calendar.path + name for name, href in wanted.items()]
+        call = Call("REPORT", calendar.path, mapping.multiget(hrefs), (("Depth", "0"),))
         answer = self._multistatus(await self._ask(call, until), calendar)
         texts = (_text_in(response, calendar) for response in answer.responses)
         return {text.name: text for text in texts if text is not None and text.name in wanted}

@@ -126,6 +126,11 @@ def path_of(href: str, host: str, base: str = "/") -> str | None:
     return path if path.startswith("/") and len(path) <= 4 * NAME_CHARS_MAX else None
 
 
+def is_uri(href: str) -> bool:
+    """No letters or signs that an address must write with percent signs (RFC 3986 section 2)."""
+    return href.isascii() and not any(letter <= " " or letter in '<>"{}|\\^`\x7f' for letter in href)
+
+
 def name_for(uid: str) -> str:
     """The name under which a meeting of ours is put: its UID where that is a harmless name, else a hash of it."""
     if (

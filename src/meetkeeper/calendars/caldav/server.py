@@ -21,6 +21,7 @@ from meetkeeper.calendars.caldav.mapping import path_of, wait_s
 from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
 
 REDIRECTS_MAX = 3
+_READING = frozenset({"GET", "OPTIONS", "PROPFIND", "REPORT"})
 QUIET_S_MIN = 5.0
 """How long a busy server that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
 QUIET_S_MAX = 300.0
@@ -149,7 +150,7 @@ class CaldavServer:
         try:
             async with asyncio.timeout_at(min(until, now + self.limits.request_s)), self._slots:
                 self._mind_the_gate()
-                answer = await self._follow(call, login)
+                answer = await self._again_where_it_hung_up(call, login)
         except TimeoutError:
             raise Unavailable("calendar.slow", f"{self.host} took too long; it is asked again.") from None
         except httpx2.DecodingError:
@@ -187,6 +188,18 @@ class CaldavServer:
             pause_s = min(QUIET_S_MIN * 2.0**self._strikes, QUIET_S_MAX)
             self._strikes = min(self._strikes + 1, 10)
         self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
+
+    async def _again_where_it_hung_up(self, call: Call, login: Login) -> Answer:
+        """A server may close a kept connection in the moment in which it is used again (RFC 9112 section 9.3.1).
+
+        Then what only reads is sent once more, over another one.
+        """
+        try:
+            return await self._follow(call, login)
+        except (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError):
+            if call.method not in _READING:
+                raise
+        return await self._follow(call, login)
 
     async def _follow(self, call: Call, login: Login) -> Answer:
         path = call.path
