@@ -425,6 +425,31 @@ async def test_a_login_that_fails_says_why(venue: GraphVenue, spoil: dict[str, s
     assert venue.graph.kinds["calendar"] == 0
 
 
+async def test_a_login_that_fails_is_not_tried_by_every_room(venue: GraphVenue) -> None:
+    """Fifty rooms with a wrong secret ask the authority once; half a minute later once more, and a mended one works."""
+    venue.graph.authority.expired_secret = True
+    way = venue.client()
+    sources = [venue.look(way) for _ in range(50)]
+    for count in (1, 2):
+        for source in sources:
+            with pytest.raises(Refused, match="has expired"):
+                await source.probe()
+        assert venue.graph.kinds["token"] == count
+        venue.clock.now_s += 31
+    venue.graph.authority.expired_secret = False
+    await asyncio.gather(*(source.probe() for source in sources))
+    assert venue.graph.authority.given == 1
+
+
+async def test_an_authority_that_is_away_is_named(venue: GraphVenue) -> None:
+    """When the authority can't be reached the sentence names it, not the endpoint."""
+    app = App(authority="http://127.0.0.1:9", tenant=TENANT, client_id=CLIENT_ID, scope="http://x/.default")
+    tokens = Tokens(app, SecretCredential(CLIENT_SECRET), venue.clock)
+    source = venue.look(GraphClient(venue.graph.endpoint, tokens, limits=PLENTY))
+    with pytest.raises(Unavailable, match=r"authority at http://127.0.0.1:9 can't be reached"):
+        await source.probe()
+
+
 async def test_an_expired_secret_is_named(venue: GraphVenue) -> None:
     """A secret that has run out is told as such, not as a wrong one."""
     venue.graph.authority.expired_secret = True

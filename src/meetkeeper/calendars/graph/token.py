@@ -26,6 +26,8 @@ from meetkeeper.core.errors import MeetkeeperError, Refused, TheirMistake, Unava
 ASSERTION_S = 600
 """How long an assertion is good for; it is made anew for each request."""
 LIFE_S_MAX = 86_400.0
+QUIET_S = 30.0
+"""After a refusal or a failure nobody asks again for so long: a thousand rooms would lock the app out."""
 RENEW_AT = 0.8
 """A token is renewed when so much of its life is over."""
 ANSWER_BYTES_MAX = 1 << 18
@@ -129,13 +131,21 @@ class Tokens:
         self._now_s = now_s
         self._lock = asyncio.Lock()
         self._token: Token | None = None
+        self._trouble: tuple[MeetkeeperError, float] | None = None
         self.url = f"{app.authority.rstrip('/')}/{quote(app.tenant, safe='')}/oauth2/v2.0/token"
 
     async def get(self, http: httpx2.AsyncClient) -> str:
         """A token that is good now. Raises `Unavailable`, `Refused`, `TheirMistake`."""
         async with self._lock:
-            if self._token is None or self._now_s() >= self._token.renew_at_s:
-                self._token = await self._fetch(http)
+            now_s = self._now_s()
+            if self._token is None or now_s >= self._token.renew_at_s:
+                if self._trouble is not None and 0 <= now_s - self._trouble[1] < QUIET_S:
+                    raise self._trouble[0].with_traceback(None)
+                try:
+                    self._token = await self._fetch(http)
+                except MeetkeeperError as trouble:
+                    self._trouble = (trouble, now_s)
+                    raise
             return self._token.text
 
     def drop(self, text: str) -> None:
@@ -157,16 +167,30 @@ class Tokens:
             content=urlencode(form).encode(),
             headers={"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"},
         )
-        response = await http.send(request, stream=True)
         try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > ANSWER_BYTES_MAX:
-                    raise _odd("it is endless")
-        finally:
-            await response.aclose()
-        return read_token(response.status_code, bytes(body), now_s)
+            status, body = await _exchange(http, request)
+        except httpx2.HTTPError as error:
+            why = str(error) or type(error).__name__
+            raise Unavailable(
+                "calendar.login-away",
+                f"The authority at {app.authority} can't be reached ({why}); it is asked again.",
+                retry_after_s=QUIET_S,
+            ) from None
+        return read_token(status, body, now_s)
+
+
+async def _exchange(http: httpx2.AsyncClient, request: httpx2.Request) -> tuple[int, bytes]:
+    """Status and body; a body without end is cut off."""
+    response = await http.send(request, stream=True)
+    try:
+        body = bytearray()
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX:
+                raise _odd("it is endless")
+    finally:
+        await response.aclose()
+    return response.status_code, bytes(body)
 
 
 def read_token(status: int, body: bytes, now_s: float) -> Token:
@@ -175,7 +199,7 @@ def read_token(status: int, body: bytes, now_s: float) -> Token:
         raise Unavailable(
             "calendar.login-away",
             f"The authority of Microsoft 365 answered {status}; it is asked again.",
-            retry_after_s=30.0,
+            retry_after_s=QUIET_S,
         )
     try:
         said = msgspec.json.decode(body, type=_Said)
