@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -471,3 +472,18 @@ async def test_a_cookie_of_another_configuration_is_refused(fake: FakeExchange) 
     assert ExchangeCalendar(server="mail").write is False
     for one in (mine, other):
         await one.close()
+
+
+async def test_without_its_package_a_sentence_says_what_to_install(
+    fake: FakeExchange, source: ExchangeSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `meetkeeper[exchange]` is not installed, a room is in trouble with an advice; nothing else is."""
+    monkeypatch.setitem(sys.modules, "meetkeeper.calendars.exchange.line", None)
+    monkeypatch.delitem(sys.modules, "meetkeeper.calendars.exchange.asking", raising=False)
+    error = await failed(source)
+    assert error.code == "calendar.no-exchangelib"
+    assert "meetkeeper[exchange]" in error.message
+    for verb in (source.probe(), source.doctor()):
+        with pytest.raises(Refused):
+            await verb
+    assert not fake.requests

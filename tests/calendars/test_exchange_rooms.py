@@ -12,8 +12,10 @@ from meetkeeper.calendars.exchange.client import WAITING_S, ExchangeSource
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.words import CalendarItem, Entry, Person
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, Held, booked, written
+from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.items import Style, occurrence_id
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
+from meetkeeper.testing.fakes.exchange.wire import Reply, Request
 from meetkeeper.testing.fakes.mailbox import VENDOR_DEFAULTS, Answer, Mailbox
 from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue, server_of, source_of
 
@@ -404,3 +406,40 @@ async def test_the_nearest_meetings_come_first(venue: ExchangeVenue) -> None:
     begin = int(time.time())
     near = [item.uid async for page in venue.source.soon(begin, begin + 2 * 86_400) for item in page.items]
     assert near == ["series", "sooner", "soon"]
+
+
+async def test_ids_that_differ_in_case_are_two_items(venue: ExchangeVenue) -> None:
+    """Ids are compared as they are: one of two is changed and the other removed."""
+    upper = venue.mailbox.put("upper", TALK, item_id="QUFBQUFB")
+    lower = venue.mailbox.put("lower", TALK, item_id="qufbqufb")
+    held = await Held().follow(venue.source)
+    assert set(held.items) == {upper.id, lower.id}
+    hand(venue.mailbox, upper.id, subject="Other")
+    venue.mailbox.remove(lower.id)
+    await held.follow(venue.source)
+    assert held.gone == {lower.id}
+    assert {item.master.subject for item in held.items.values() if item.master} == {"Other"}
+
+
+async def test_read_flags_are_no_changes(venue: ExchangeVenue) -> None:
+    """A ReadFlagChange, and whatever else a server may list, loads nothing; a stranger's removal harms nobody."""
+    stored = venue.mailbox.put("a", TALK)
+    held = await Held().follow(venue.source)
+    before = held.prints
+    named = f'<t:ItemId Id="{stored.id}" ChangeKey="x"/>'
+    noise = (
+        f"<t:ReadFlagChange>{named}<t:IsRead>true</t:IsRead></t:ReadFlagChange><t:Create/><t:Odd>{named}</t:Odd>"
+        '<t:Delete><t:ItemId Id="bmV2ZXI=" ChangeKey="x"/></t:Delete><t:Delete/>'
+    )
+    state = "<m:SyncState>QUFB</m:SyncState><m:IncludesLastItemInRange>true</m:IncludesLastItemInRange>"
+    page = soap.success("SyncFolderItems", f"{state}<m:Changes>{noise}</m:Changes>")
+
+    async def noisy(_request: Request, asked: soap.Asked | None) -> Reply | None:
+        quiet = asked is None or asked.name != "SyncFolderItems"
+        return None if quiet else Reply(200, soap.response("SyncFolderItems", page))
+
+    venue.fake.trick = noisy
+    loaded = venue.fake.count("GetItem")
+    await held.follow(venue.source)
+    assert (held.prints, held.gone) == (before, {"bmV2ZXI="})
+    assert venue.fake.count("GetItem") == loaded

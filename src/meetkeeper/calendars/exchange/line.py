@@ -7,8 +7,9 @@ runs in the threads of `server`. Imported on first use, because it takes a secon
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from exchangelib import Build, Credentials, OAuth2Credentials, Version
@@ -43,31 +44,36 @@ class _Broken(requests.exceptions.ConnectionError):  # type: ignore[misc] # an u
 
 
 class _Bounded(BaseProtocol.HTTP_ADAPTER_CLS):  # type: ignore[misc] # an untyped package
-    """Reads every answer, those to logins too, within bounds of size and time, before anybody else sees it."""
+    """Has every answer, those to logins too, read within bounds of size and time."""
 
     limits = LIMITS
     host = ""
 
     def send(self, request: Any, *arguments: Any, **keywords: Any) -> Any:
-        """One request and its whole answer. Raises `_Broken`."""
+        """One request; its answer is read through `_within`, by whoever reads it first.
+
+        It is not read here: an NTLM login looks at the socket of an unread answer for the server's certificate.
+        """
         deadline = time.monotonic() + self.limits.request_s
-        keywords["stream"] = True
         response = super().send(request, *arguments, **keywords)
-        body = bytearray()
+        response.raw.stream = partial(self._within, response, deadline)
+        return response
+
+    def _within(self, response: Any, deadline: float, *_size: int, **_keywords: bool) -> Iterator[bytes]:
+        """The body in pieces, as long as it keeps within the bounds. Raises `_Broken`."""
+        size = 0
         try:
             while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
-                body += chunk
-                self._mind_bounds(len(body), deadline)
+                size += len(chunk)
+                self._mind_bounds(size, deadline)
+                yield chunk
         except requests.exceptions.BaseHTTPError as error:
             response.close()
             raise requests.exceptions.ConnectionError(str(error)) from None
         except _Broken:
             response.close()
             raise
-        response._content = bytes(body)
-        response._content_consumed = True
         response.raw.release_conn()
-        return response
 
     def _mind_bounds(self, size: int, deadline: float) -> None:
         if size > self.limits.answer_bytes_max:
