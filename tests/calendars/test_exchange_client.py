@@ -1,15 +1,19 @@
 """A room mailbox of the fake Exchange keeps the contract of every calendar."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
 
+from meetkeeper.calendars.exchange.annotating import annotate
+from meetkeeper.calendars.exchange.server import Ask
+from meetkeeper.calendars.exchange.soap import Node, check
 from meetkeeper.ports.calendar import Annotating
 from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
-from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
+from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, CalendarContract, Held, text_of
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
-from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue
+from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue, server_of
 
 
 @pytest.fixture
@@ -76,3 +80,28 @@ async def test_the_time_of_the_last_change_is_no_change(venue: ExchangeVenue) ->
     touched = replace(stored.master, modified_s=stored.master.modified_s + 60)
     venue.mailbox.put("a", touched, item_id=stored.id)
     assert (await held.follow(venue.source)).prints == before
+
+
+async def test_somebody_who_is_quicker_loses_nothing(venue: ExchangeVenue) -> None:
+    """Between our reading of a body and our writing somebody saves the item: it is read again, and both stand there."""
+    await venue.put("a.ics", text_of("a", "Talk", "DESCRIPTION:First"))
+    stored = venue.mailbox.find("a")
+    assert stored is not None
+    server = server_of(venue.fake)
+    server.join()
+    asked: list[Ask] = []
+
+    async def ask(make: Ask) -> tuple[Node, ...]:
+        asked.append(make)
+        if len(asked) == 2:
+            venue.mailbox.put("a", replace(stored.master, description="Second"), item_id=stored.id)
+        until = asyncio.get_running_loop().time() + 60
+        return tuple(check(one) for one in await server.ask(ROOM_EMAIL, make, until))
+
+    assert await annotate(ask, stored.id, STANDS, "the fake")
+    assert len(asked) == 4
+    body = await venue.body("a.ics")
+    assert body.startswith("Second")
+    assert "135790" in body
+    assert not await annotate(ask, "nothing-there", STANDS, "the fake")
+    await server.leave()

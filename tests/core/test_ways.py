@@ -303,6 +303,57 @@ def test_whatever_people_edit_the_door_is_right_and_the_same(edits: list[tuple[s
     assert not keeper.open_effects(Announce)
 
 
+OCCURRENCES = st.lists(
+    st.tuples(
+        st.booleans(),
+        st.sampled_from(["", DAILY, DAILY]),
+        st.sampled_from(["", "plain", "linked"]),
+        st.sampled_from(["stay", "gone", "bridge away", "bridge", "told"]),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(OCCURRENCES, st.booleans())
+def test_every_occurrence_has_one_way_in(
+    edits: list[tuple[bool, str, str, str]],
+    each_occurrence: bool,
+) -> None:
+    """With exceptions that are held elsewhere or stay, and VMRs for each occurrence or one for all: every meeting has
+    a link or a VMR, never both; every VMR is found by its alias and is needed; no mail goes twice."""
+    keeper = Keeper(configured(vmr=VmrConfig(each_occurrence=each_occurrence)))
+    plain = shown("x").master
+    assert plain is not None
+    start = plain.start.replace(day=plain.start.day + 1)
+    sent: list[SendMail] = []
+    for number, (linked, rrule, exception, also) in enumerate(edits):
+        location = ZOOM if exception == "linked" else ""
+        override = msgspec.structs.replace(plain, recurrence_id=start, start=start, location=location)
+        overrides = (override,) if rrule and exception else ()
+        where = ZOOM if linked else ""
+        keeper.show(shown("one", rrule=rrule, sequence=number, location=where, overrides=overrides))
+        if also == "gone":
+            keeper.show(gone=("one.ics",))
+        elif also == "bridge away":
+            for asked in keeper.open_effects(EnsureVmr):
+                keeper.report(asked.key, Later("away"))
+        elif also == "bridge":
+            keeper.settle_bridge()
+        elif also == "told":
+            sent += keeper.told()
+        indexed(keeper)
+    sent += keeper.told()
+    keys = [(mail.to, mail.revision, mail.method, mail.meeting, mail.series) for mail in sent]
+    assert len(keys) == len(set(keys))
+    for row in keeper.state.meetings_of(UID):
+        meeting = keeper.meeting(row.id)
+        if row.step in OPEN_STEPS:
+            assert (meeting.vmr is None) is (meeting.foreign is not None)
+            assert meeting.vmr is None or is_needed(keeper.state, meeting.vmr.alias, keeper.now_s)
+
+
 def indexed(keeper: Keeper) -> None:
     """Every open meeting with a VMR is found by its alias, and none without one is."""
     for row in keeper.state.meetings_of(UID):

@@ -162,7 +162,7 @@ def test_a_copy_that_comes_back_with_our_block_changes_nothing() -> None:
     keeper.told()
     write(keeper)
     before = keeper.state.meetings_of(UID)[0]
-    plan = keeper.show(replace(item, etag="after our hand"))
+    plan = keeper.show(replace(item, etag="after our hand", blocks=(before.id,)))
     assert plan.empty
     assert keeper.state.meetings_of(UID)[0] == before
     assert not keeper.open_effects(SendMail)
@@ -177,3 +177,41 @@ def test_a_meeting_that_is_over_is_left_alone() -> None:
     keeper.tick_through(NOW_S + HOUR_S)
     keeper.tick_through(NOW_S + 2 * HOUR_S)
     assert write(keeper) == []
+
+
+def test_a_block_that_somebody_lost_is_written_again_once() -> None:
+    """The organizer saves an older body: same words, or only newer, under the same name or another. Once a revision."""
+    for lost in (
+        shown("one"),
+        shown("one", href="other.ics"),
+        shown("one", modified_s=NOW_S + 5),
+    ):
+        keeper = keeper_with("mail")
+        keeper.show(shown("one"))
+        keeper.told()
+        write(keeper)
+        gone = ("one.ics",) if lost.href != "one.ics" else ()
+        keeper.show(replace(lost, etag="saved"), gone=gone)
+        assert notes(keeper) == [("shown", 1, "again")]
+        (block,) = write(keeper)
+        assert block is not None
+        keeper.show(replace(lost, etag="stripped"))
+        assert notes(keeper) == []
+        assert keeper.told() == []
+        keeper.show(shown("one", href=lost.href, subject="Other", sequence=1))
+        assert notes(keeper) == [("shown", 2, "stands")]
+
+
+def test_where_the_block_stands_nothing_is_written() -> None:
+    """An item that shows our block is left alone; so is one whose block is about to be written."""
+    keeper = keeper_with("mail")
+    keeper.show(shown("one"))
+    keeper.show(replace(shown("one"), etag="2"))
+    assert notes(keeper) == []
+    keeper.told()
+    keeper.show(replace(shown("one"), etag="3"))
+    assert notes(keeper) == [("shown", 1, "stands")]
+    write(keeper)
+    ref = keeper.state.meetings_of(UID)[0].id
+    keeper.show(replace(shown("one"), etag="4", blocks=(ref,)))
+    assert notes(keeper) == []

@@ -76,12 +76,13 @@ class WriteItem(Struct, frozen=True, gc=False, tag_field="kind", tag="write-item
 class AnnotateItem(Struct, frozen=True, gc=False, tag_field="kind", tag="annotate-item"):
     """How to join is written into (or taken out of) one room's copy of a meeting that a calendar brought.
 
-    `turn` tells apart what is written for one revision: that the VMR stands, that it is waited for, that it is gone.
+    `turn` tells apart what is written for one revision: that the VMR stands, that it is waited for, that it is gone,
+    that somebody's saving of the item has lost it.
     """
 
     room: RoomId
     revision: int
-    turn: Literal["stands", "waits", "gone"]
+    turn: Literal["stands", "waits", "gone", "again"]
     meeting: MeetingId | None = None
     series: Uid | None = None
 

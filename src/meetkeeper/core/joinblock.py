@@ -103,11 +103,12 @@ def html_with_block(html: str, block: JoinBlock | None) -> str:
     return plain[:place] + block.html + plain[place:]
 
 
-def blocks_in(text: str) -> list[str]:
+def blocks_in(text: str) -> tuple[str, ...]:
     """The references of our blocks in a text or in HTML, in order."""
-    return (
-        [match["ref"] for match in _MARKER.finditer(text) if match["what"] == "End"] if _spans(text) else []
-    )
+    if "Join online" not in text:
+        return ()
+    found = (_MARKER.search(text, start, end) for start, end in _spans(text))
+    return tuple(match["ref"] for match in found if match is not None)
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

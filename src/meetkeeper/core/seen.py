@@ -44,6 +44,7 @@ from meetkeeper.core.keeping import (
     untold_key,
     write_series,
 )
+from meetkeeper.core.mending import mend_settled, mend_shown
 from meetkeeper.core.plan import Decision
 from meetkeeper.core.reconcile import digest_page, due_uids, horizon_s, roll, settle
 from meetkeeper.core.reconcile import release_brake as released
@@ -54,6 +55,7 @@ from meetkeeper.core.ways import (
     change_way,
     leave_for_link,
     note_link,
+    own_vmr_of,
     series_left,
     vmr_again,
     vmr_of_changed,
@@ -81,6 +83,7 @@ def page(state: State, draft: Draft, event: PageSeen) -> None:
     findings = digest_page(state, event, draft.now_s)
     draft.change(*findings.changes)
     draft.notes(findings.notes)
+    mend_shown(state, draft, event.room, event.items)
 
 
 def audited(state: State, draft: Draft, event: Audited) -> None:
@@ -176,6 +179,8 @@ def _carry(state: State, draft: Draft, found: UidFindings) -> None:
         _carry_meeting(state, draft, finding, series)
     if series is not None and not booked_here:
         _follow_series(state, draft, series, found)
+    if not meetings and not booked_here and (found.series is None or not found.series.told):
+        mend_settled(state, draft, found.uid)
     if booked_here and meetings:
         _write_back(state, draft, series, meetings)
 
@@ -360,7 +365,7 @@ def _carry_new(state: State, draft: Draft, finding: New, series: Series | None) 
         shared = msgspec.structs.replace(meeting, vmr=known.vmr)
         keep_new(state, draft, shared, of_series, own_vmr=False)
         return
-    vmr = meeting.vmr
+    vmr = own_vmr_of(state, meeting)
     if of_series is None and known is not None and known.vmr is not None:
         vmr = known.vmr
         if series is None:

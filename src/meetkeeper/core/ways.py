@@ -6,6 +6,7 @@ who was not hears nothing. It is taken off its bridge after the usual grace, so 
 
 import msgspec
 
+from meetkeeper.core import vmr as vmrs
 from meetkeeper.core.asking import wants_vmr
 from meetkeeper.core.changes import EffectMoved
 from meetkeeper.core.drafting import Draft
@@ -38,6 +39,18 @@ def vmr_again(state: State, told: Meeting | Series, scope: Scope) -> Vmr:
     if former is not None and any(bridge.id == former.bridge for bridge in state.settings().bridges):
         return choose_vmr(state, scope, former.bridge, former.attempt)
     return choose_vmr(state, scope, bridge_for(state, told.rooms))
+
+
+def own_vmr_of(state: State, meeting: Meeting) -> Vmr | None:
+    """The VMR that it had, unless that is the whole UID's and the meeting one occurrence of a series without it.
+
+    Such an occurrence met there as long as the series did; now the VMR may be another's.
+    """
+    vmr = meeting.vmr
+    if vmr is None or meeting.original_start_s is None:
+        return vmr
+    of_uid = vmrs.derive(state.settings(), Scope(meeting.uid), vmr.bridge, vmr.attempt)
+    return None if of_uid.alias == vmr.alias else vmr
 
 
 def vmr_of_changed(

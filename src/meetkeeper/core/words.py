@@ -165,6 +165,8 @@ class CalendarItem(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=Tr
     master: Entry | None = None
     overrides: tuple[Entry, ...] = ()
     remarks: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
+    """References of our join blocks in its bodies (`core.joinblock`); they count in no fingerprint."""
 
     @property
     def repeats(self) -> bool:

@@ -13,7 +13,7 @@ from meetkeeper.core.effects import AnnotateItem, Announce
 from meetkeeper.core.state import Series, State
 from meetkeeper.core.words import Meeting, RoomId
 
-Turn = Literal["stands", "waits", "gone"]
+Turn = Literal["stands", "waits", "gone", "again"]
 
 
 def policy_of(state: State, room_id: RoomId) -> str:
@@ -28,10 +28,15 @@ def annotate(state: State, draft: Draft, told: Meeting | Series, turn: Turn) -> 
         return
     for room in told.rooms:
         if policy_of(state, room) != "none":
-            if isinstance(told, Series):
-                draft.effect(AnnotateItem(room, told.revision, turn, series=told.uid))
-            else:
-                draft.effect(AnnotateItem(room, told.revision, turn, meeting=told.id))
+            annotate_room(draft, room, told, turn)
+
+
+def annotate_room(draft: Draft, room: RoomId, told: Meeting | Series, turn: Turn) -> None:
+    """The same for one room, whatever its policy."""
+    if isinstance(told, Series):
+        draft.effect(AnnotateItem(room, told.revision, turn, series=told.uid))
+    else:
+        draft.effect(AnnotateItem(room, told.revision, turn, meeting=told.id))
 
 
 def tell(

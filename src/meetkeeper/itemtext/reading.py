@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from meetkeeper.core.identity import fingerprint, normalise_uid
+from meetkeeper.core.joinblock import blocks_in
 from meetkeeper.core.words import LINK_CHARS_MAX, LINKS_MAX, CalendarItem, Entry, Uid
 from meetkeeper.itemtext.lines import CONFERENCES, OURS, Component, Line, Unreadable, parse
 from meetkeeper.itemtext.people import Attendance, People
 from meetkeeper.itemtext.rules import ordered_rule
-from meetkeeper.itemtext.texts import clean_description, clean_location, clean_subject, clean_text
+from meetkeeper.itemtext.texts import clean_description, clean_location, clean_subject, clean_text, unescaped
 from meetkeeper.itemtext.times import When, read_length, read_stamp, seconds_between, seconds_of, wall_in
 from meetkeeper.itemtext.zones import ZoneBook
 
@@ -81,7 +82,13 @@ def _read(href: str, calendar: Component, etag: str, people: People) -> Calendar
         master=master,
         overrides=overrides,
         remarks=tuple(dict.fromkeys(said)),
+        blocks=_blocks(events),
     )
+
+
+def _blocks(events: Iterable[Component]) -> tuple[str, ...]:
+    bodies = (unescaped(_text(event, "DESCRIPTION")) for event in events)
+    return tuple(dict.fromkeys(ref for body in bodies for ref in blocks_in(body)))
 
 
 def _about_method(calendar: Component) -> list[str]:

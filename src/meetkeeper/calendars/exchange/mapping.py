@@ -20,6 +20,7 @@ from meetkeeper.calendars.exchange.patterns import rule_of
 from meetkeeper.calendars.exchange.soap import Node
 from meetkeeper.calendars.exchange.zones import Meant, day_of, instant_of, zone_in
 from meetkeeper.core.identity import fingerprint, normalise_uid
+from meetkeeper.core.joinblock import blocks_in
 from meetkeeper.core.words import (
     DESCRIPTION_CHARS_MAX,
     INVITEES_MAX,
@@ -184,6 +185,7 @@ def _read(name: str, item: Node, changed: Mapping[str, Node], room: Room) -> Cal
         master=master,
         overrides=overrides,
         remarks=tuple(dict.fromkeys(remarks)),
+        blocks=blocks_in(item.say("TextBody")),
     )
 
 

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from meetkeeper.calendars.graph.wire import Body, Event, Guest, Moment
 from meetkeeper.core.identity import fingerprint, normalise_uid
+from meetkeeper.core.joinblock import blocks_in
 from meetkeeper.core.words import (
     INVITEES_MAX,
     LINK_CHARS_MAX,
@@ -160,6 +161,7 @@ def item_of(
         master=master,
         overrides=overrides,
         remarks=tuple(dict.fromkeys(said)),
+        blocks=blocks_in(_text(event.body)),
     )
 
 

@@ -51,6 +51,8 @@ class AnnotatingContract:
             assert "Budget æøå" in body
             await held.follow(venue.source)
             assert (held.prints, held.gone, held.problems) == (before, set(), {})
+            (item,) = (one for one in held.items.values() if one.uid == "a")
+            assert item.blocks == (() if block is None else ("abc",))
             assert (await Held().follow(venue.standby)).prints == before
 
     async def test_writing_the_same_again_changes_nothing(self, venue: AnnotatingVenue) -> None:

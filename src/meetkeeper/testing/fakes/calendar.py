@@ -165,7 +165,9 @@ class FakeCalendar:
         if name is not None:
             item = self.items[name]
             self.blocks[name] = None if block is None else block.text
-            self._change(name, replace(item, etag=f"annotated-{self._version}"), "", self._shown[name].size)
+            refs = () if block is None else (block.ref,)
+            shown = replace(item, etag=f"annotated-{self._version}", blocks=refs)
+            self._change(name, shown, "", self._shown[name].size)
         self._answer()
         return name is not None
 
