@@ -160,3 +160,40 @@ async def test_deleted_and_made_anew_in_one_batch_is_one_change() -> None:
         )
         assert not [one for one in desk.mailer.taken if "CANCEL" in one.message_id]
         assert desk.step(after.id) is Step.PROVISIONED
+
+
+async def test_a_cookie_of_an_earlier_reign_is_used_and_shown() -> None:
+    """After a restart or a failover the calendar is asked on from where it was; the status says whose mark it was."""
+    desk = Desk(make_config(calendar=True))
+    async with desk.running():
+        desk.calendar.put("a.ics", entry("a", int(desk.clock.now_s()) + 3_600))
+        await until(lambda: len(desk.mailer.sent) == 2)
+    desk.database.close()
+    desk.start()
+    async with desk.running() as engine:
+        await until(lambda: engine.status().rooms[0].passes > 0)
+        status = engine.status().rooms[0]
+        assert status.full_passes == 0
+        assert status.cookie == f"kept in reign {engine.state.epoch - 1}, now is reign {engine.state.epoch}"
+        desk.calendar.put("b.ics", entry("b", int(desk.clock.now_s()) + 3_600))
+        await until(lambda: len(desk.mailer.sent) == 4)
+        await until(lambda: engine.status().rooms[0].cookie == "")
+
+
+async def test_a_pass_under_way_counts_what_it_has_read() -> None:
+    """The first index shows its progress, and nothing once it is done."""
+    desk = Desk(make_config(calendar=True))
+    desk.calendar.page_items = 1
+    desk.calendar.slow_s = 0.02
+    for number in range(10):
+        desk.calendar.put(f"{number}.ics", entry(f"u{number}", int(desk.clock.now_s()) + 172_800))
+    async with desk.running() as engine:
+        seen: set[int | None] = set()
+
+        def look() -> bool:
+            seen.add(engine.status().rooms[0].reading)
+            return engine.status().rooms[0].full_passes == 1
+
+        await until(look)
+        assert {one for one in seen if one is not None} & set(range(2, 10))
+        assert engine.status().rooms[0].reading is None
