@@ -8,7 +8,6 @@ import pytest
 
 from tests.house.source import ROOT
 
-
 LOSS = ("loss", "--rooms", "6", "--meetings", "5")
 EXCHANGE = ("loss", "--rooms", "3", "--meetings", "4", "--kind", "exchange")
 STEADY = ("steady", "--rooms", "6", "--meetings", "2", "--poll", "1", "--settle", "0", "--minutes", "0.05")
