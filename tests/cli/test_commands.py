@@ -152,3 +152,12 @@ def test_a_resync_is_previewed_then_done_and_the_room_examined(tmp_path: Path) -
     finally:
         assert server.process is not None
         end(server.process)
+
+
+def test_the_rule_tester_asks_the_servers_configuration(server: Running) -> None:
+    """With a running server its own rules and domains count, and nothing is said about built-in rules alone."""
+    link = "Join: https://acme.zoom.us/j/98765432101"
+    done = CliRunner().invoke(build(), ["--home", str(server.home.path), "links", "test", "-"], input=link)
+    assert done.exit_code == 0, done.output
+    assert "98765432101@zoomcrc.com" in done.stdout
+    assert "built-in rules alone" not in done.stderr

@@ -3,7 +3,8 @@
 Below `core.settling`, which compares this with our meetings. Rules of this file. The newest copy that stands decides
 the content, by (sequence, time of change), then by the name of its room; a meeting is in every room whose copy shows
 it. Floating times and whole days of one UID are read in one zone, that of the first of its rooms, so that two rooms
-far apart do not make two meetings of one. Nothing of a private meeting but its time, its people and its rooms goes on.
+far apart do not make two meetings of one. Nothing of a private meeting goes on but its time, its people, its rooms and
+the way in.
 """
 
 import base64
