@@ -1,6 +1,7 @@
 """A real server process on a real folder: its configuration's life, its lock, its end by SIGKILL."""
 
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,10 +13,12 @@ import pytest
 
 from meetkeeper.app.demo.servers import end
 from meetkeeper.app.home import pretty
-from meetkeeper.core.configuration import RoomConfig
+from meetkeeper.core.configuration import ExchangeCalendar, ExchangeServer, RoomConfig, Secret
 from tests.app.running import START_S_MAX, Running
 
 pytestmark = pytest.mark.slow
+ENDS_S = 40.0
+"""Less than the time after which a request to a neighbour is given up."""
 
 
 @pytest.fixture
@@ -72,3 +75,30 @@ def test_a_broken_home_is_explained(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode != 0
     assert "meetkeeper init" in done.stderr
+
+
+def test_a_neighbour_that_hangs_keeps_nobody_from_ending(tmp_path: Path) -> None:
+    """Exchange takes a request and never answers; the thread that waits for it is left behind when the server goes."""
+    with socket.create_server(("127.0.0.1", 0)) as tarpit:
+        tarpit.settimeout(START_S_MAX)
+        port = tarpit.getsockname()[1]
+        running = Running(tmp_path)
+        exchange = ExchangeServer(
+            id="mail",
+            url=f"http://127.0.0.1:{port}/EWS/Exchange.asmx",
+            auth="basic",
+            username="svc",
+            password=Secret(value="any"),
+        )
+        room = RoomConfig(id="oslo", email="oslo@rooms.example", calendar=ExchangeCalendar(server="mail"))
+        config = msgspec.structs.replace(running.config, calendar_servers=(exchange,), rooms=(room,))
+        running.home.config_file.write_bytes(pretty(config))
+        running.start()
+        try:
+            taken, _ = tarpit.accept()
+            with taken:
+                assert running.process is not None
+                running.process.terminate()
+                assert running.process.wait(ENDS_S) == 0, running.log.read_text()
+        finally:
+            end(running.process)

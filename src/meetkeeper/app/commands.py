@@ -6,10 +6,12 @@ what it needs when it runs: most of them are asked for by people in a hurry, and
 
 import asyncio
 import json
+import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import rich_click as click
 
@@ -147,6 +149,7 @@ def _set_up_logs(log_format: str) -> None:
 def _be_node(home: Path, log_format: str) -> None:
     """Serve until told to stop. Ends the process with `exit_code_of` and a sentence for each known trouble."""
     _set_up_logs(log_format)
+    code = 0
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as loop:
             loop.run(_serve(home))
@@ -154,7 +157,19 @@ def _be_node(home: Path, log_format: str) -> None:
         troubles = _flat(group)
         for trouble in troubles:
             sys.stderr.write(f"meetkeeper: {trouble}\n")
-        sys.exit(exit_code_of(troubles))
+        code = exit_code_of(troubles)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End this process at once: everything kept is on disk, and the successor waits for our agent to see us gone.
+
+    The interpreter would wait for each thread that hangs in a neighbour's answer.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def exit_code_of(troubles: list[MeetkeeperError]) -> int:
