@@ -118,17 +118,17 @@ async def test_the_public_interface_is_not_mistaken_for_the_admin_one(janus: Pri
 
 async def test_a_stuck_janus_is_unavailable_in_time(venue: JanusVenue) -> None:
     """A Janus that takes connections and answers nothing costs one time-out, and later answers are not mixed up."""
-    bridge = adapter(venue.janus.admin_url, timeout_s=0.3)
+    bridge = adapter(venue.janus.admin_url, timeout_s=1.5)
     wanted = wanted_vmr("stuck")
     await bridge.ensure(wanted)
     venue.janus.pause()
     began = time.monotonic()
     try:
-        with pytest.raises(Unavailable, match=r"within 0\.3 s"):
+        with pytest.raises(Unavailable, match=r"within 1\.5 s"):
             await bridge.ensure(wanted)
     finally:
         venue.janus.resume()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 10
     assert await bridge.ensure(wanted) == Ensured(wanted.marker)
     await bridge.close()
 

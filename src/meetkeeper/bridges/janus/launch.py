@@ -143,8 +143,14 @@ class PrivateJanus:
         self._end(signal.SIGKILL)
 
     def pause(self) -> None:
-        """Freeze the process: connections are still taken, nothing is answered."""
+        """Freeze the process: connections are still taken, nothing is answered. Returns when every thread stands."""
         os.kill(self.pid, signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.pid}/task")
+        until_s = time.monotonic() + STOP_SECONDS_MAX
+        while tasks.is_dir() and not all(_stands(task) for task in tasks.iterdir()):
+            if time.monotonic() > until_s:
+                raise Unavailable("janus-pause", "Janus goes on after SIGSTOP. Look at what runs it.")
+            time.sleep(0.01)
 
     def resume(self) -> None:
         """Let a frozen process go on with what it was asked meanwhile."""
@@ -265,6 +271,14 @@ def settings_files(folder: Path, library: Path, settings: Settings, ports: tuple
 
 def _others(folder: Path, kept: frozenset[str]) -> str:
     return ",".join(sorted(path.name for path in folder.glob("*.so") if path.name not in kept))
+
+
+def _stands(task: Path) -> bool:
+    """The thread is stopped, or gone."""
+    try:
+        return (task / "stat").read_text().rpartition(") ")[2].startswith(("T", "t", "Z"))
+    except OSError:
+        return True
 
 
 def _section(name: str, values: Mapping[str, str | int | bool]) -> str:
