@@ -217,6 +217,14 @@ def test_an_ended_server_does_nothing() -> None:
         assert after.actions == []
 
 
+def test_what_an_agent_vouched_for_ends_with_our_own_word() -> None:
+    """Who has said that it has stopped does not come back by what was vouched for before."""
+    vouched = passive(
+        record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD, arbitrates=False, consents=True
+    )
+    assert not step(vouched, on.Promised(6), NOW_S).view.consents
+
+
 def test_an_epoch_that_may_have_been_used_is_left_out() -> None:
     """Without a third place a fence ends a server that may have reigned anew since: those are skipped."""
     for witness, epoch in ((Witness.AGENT, 6), (Witness.FENCE, 105), (Witness.OPERATOR, 105)):

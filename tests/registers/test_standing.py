@@ -97,6 +97,20 @@ def test_who_acts_consents_to_nothing() -> None:
     assert one.prepare(stands.version, record_of("one", 2)) == Lost(yes[1])
 
 
+@pytest.mark.parametrize("word", [False, True])
+def test_an_agent_vouches_for_what_was_before_our_own_word(word: bool) -> None:
+    """Started again, a server whose agent vouches needs no consent; once it has said that it has stopped it does."""
+    one, _, stands = pair_in_reign()
+    disk = home()
+    again = StandingRegister(disk, nobody, me="one", consents=True)
+    assert again.remember(stands.record, stands.version)
+    if word:
+        again.gave_word()
+    asked = again.prepare(stands.version, record_of("one", 2))
+    assert isinstance(asked, NeedsGrant) is word
+    assert one.read_now() == stands
+
+
 def test_who_knows_less_gets_no_consent_but_the_news() -> None:
     """A server that was dropped while it was away is refused and told; what it is told becomes what stands there."""
     one, two, stands = pair_in_reign()

@@ -30,6 +30,7 @@ KEPT = {
     140: "a server said hello while its journal was being set back, and could not read it",
     171: "a promise made in vain was not told, and the active sent for ever what was refused",
     233: "a server that gave way said so without a promise; its agent vouched for it, and two reigned",
+    491: "a server gave its own word that it had stopped, and then took what its agent had vouched for before it",
     538: "the agent of a fenced server knew of no proof, and vouched for the reign that was over",
     746: "the disk was full as the register gave a higher epoch, and the active went on under the lower one",
     929: "a server was dropped and taken in again unseen by itself, and claimed while the lease began anew",

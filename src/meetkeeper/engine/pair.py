@@ -73,6 +73,10 @@ class Memory(Protocol):
         """Keep what a stopped server knew."""
         ...
 
+    def gave_word(self) -> None:
+        """This server's own word that it has stopped is on its way."""
+        ...
+
     def consent(self, expected: int, record: Record, *, acting: bool) -> tuple[bool, Found | words.Empty]:
         """May the other one reign?"""
         ...
@@ -230,6 +234,8 @@ class Pair:
 
     def say(self, message: Message) -> bool:
         """See `Hands`."""
+        if isinstance(message, words.Yielded):
+            self.parts.memory.gave_word()
         return self.parts.link.send(message)
 
     def crowded(self) -> bool:

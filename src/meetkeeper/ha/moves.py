@@ -367,9 +367,9 @@ def give_way(view: View, _: Event, now_s: float) -> Moved:
 
 
 def say_given_way(view: View, _: Event, now_s: float) -> Moved:
-    """The promise stands: whoever starts this server again finds it."""
+    """The promise stands: whoever starts this server again finds it. Our agent's vouching is older than our word."""
     assert view.record is not None
-    after = replace(view, stands_back_until_s=now_s + view.timing.yield_s)
+    after = replace(view, stands_back_until_s=now_s + view.timing.yield_s, consents=False)
     proof = own_proof(view, view.record.epoch, "its disk holds less than the other server's")
     return after, [on.Say(Yielded(proof))]
 

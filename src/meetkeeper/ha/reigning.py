@@ -200,6 +200,7 @@ def hand_over(view: View, event: Event, now_s: float) -> Moved:
         lease_until_s=LONG_AGO_S,
         ending=False,
         leaves=None,
+        consents=False,
     )
     actions: list[Action] = [on.Say(Yielded(proof))]
     if view.leaves is not None:

@@ -165,6 +165,11 @@ class StandingRegister:
                 self._proof = proof
             return self._own
 
+    def gave_word(self) -> None:
+        """This server is about to say that it has stopped: what its agent vouched for is older than that word."""
+        with self._lock:
+            self._consents = False
+
     def consent(self, expected: int, record: Record, *, acting: bool) -> tuple[bool, Found | Empty]:
         """The other server asks for a new reign: whether it may, and what stands here now.
 
@@ -264,6 +269,7 @@ class StandingRegister:
                 self._keep(record, version)
             except MeetkeeperError as error:
                 return Unknown(error.message)
+            self._consents = False  # it was about the reign before this one
             return Won(version)
 
     def _keep(self, record: Record, version: int) -> None:

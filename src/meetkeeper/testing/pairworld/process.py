@@ -170,6 +170,8 @@ class Process:
         """See `Hands`."""
         if isinstance(message, words.Have):
             self.world.judges.has(self.name, message.position, self.database.kept)
+        if isinstance(message, words.Yielded):
+            self.standing.gave_word()
         return self.world.wire.say(self, message)
 
     def crowded(self) -> bool:
