@@ -1,6 +1,5 @@
 """The fake server: who may ask, what gets in the way, which operation is meant."""
 
-import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -191,12 +190,3 @@ class FakeExchange:
         self.tokens.add(token)
         body = f'{{"token_type": "Bearer", "expires_in": 3599, "access_token": "{token}"}}'
         return Reply(200, body.encode(), content_type="application/json")
-
-
-async def serve_forever(fake: FakeExchange) -> None:
-    """Run until cancelled."""
-    await fake.start()
-    try:
-        await asyncio.Event().wait()
-    finally:
-        await fake.stop()
