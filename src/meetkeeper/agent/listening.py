@@ -2,7 +2,8 @@
 
 Place in the house: `parent` starts it when there is a pair. Rules: only the peer by its certificate is answered; one
 question, one answer, and the connection ends; whatever goes wrong here never touches the node. A port that is taken or
-a certificate that can't be read is said once and tried again, because certificates are renewed while an agent lives.
+a certificate that can't be read is said once and tried again, because certificates are renewed while an agent lives. An
+agent that ends finishes what it was asked before: its last word may be the proof that the other server waits for.
 """
 
 import asyncio
@@ -18,6 +19,8 @@ from meetkeeper.replication.trust import Trust, names_of, says_name
 
 HEAR_S_MAX = 3.0
 """Handshake and question take no longer, or the connection is dropped."""
+LAST_WORD_S_MAX = 1.0
+"""So long an agent that ends may take for an answer it owes; whoever asked waits no longer (`client.ASK_S_MAX`)."""
 AGAIN_S = 2.0
 CONNECTIONS_MAX = 16
 
@@ -33,17 +36,24 @@ class Listener:
         self._server: asyncio.Server | None = None
         self._trust = Trust(pair.certificates.certificate, pair.certificates.key, pair.certificates.authority)
         self._context: ssl.SSLContext | None = None
-        self._open = 0
+        self._open: set[asyncio.Task[None]] = set()
+        self._asked: set[asyncio.Task[None]] = set()
+        """Of these the ones that owe an answer."""
         self._trouble = ""
 
     async def run(self) -> None:
-        """Listen until cancelled; listen anew when the certificates have changed."""
+        """Listen until cancelled, then answer what was asked; listen anew when the certificates have changed."""
         try:
             while True:
                 await self._look()
                 await asyncio.sleep(self._again_s)
         finally:
             self._stop()
+            if self._asked:
+                await asyncio.wait(self._asked, timeout=LAST_WORD_S_MAX)
+            for talk in self._open:
+                talk.cancel()
+            await asyncio.gather(*self._open, return_exceptions=True)
 
     @property
     def port(self) -> int:
@@ -58,7 +68,7 @@ class Listener:
             self._stop()
             host, port = host_and_port(self._pair.listen)
             self._server = await asyncio.start_server(
-                self._hear,
+                self._meet,
                 host or None,
                 port,
                 ssl=context,
@@ -77,14 +87,22 @@ class Listener:
             self._server.close()
             self._server = None
 
-    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._open >= CONNECTIONS_MAX:
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A task of ours for each connection: one that asyncio makes is reported as a fault when the agent ends."""
+        if len(self._open) >= CONNECTIONS_MAX:
             writer.transport.abort()
             return
-        self._open += 1
+        talk = asyncio.get_running_loop().create_task(self._hear(reader, writer))
+        self._open.add(talk)
+        talk.add_done_callback(self._open.discard)
+
+    async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talk = asyncio.current_task()
+        assert talk is not None
         try:
             async with asyncio.timeout(HEAR_S_MAX):
                 said = await reader.readline()
+            self._asked.add(talk)
             answer = await self._judge(said, writer.get_extra_info("peercert"))
             writer.write(msgspec.json.encode(answer) + b"\n")
             async with asyncio.timeout(HEAR_S_MAX):
@@ -92,7 +110,7 @@ class Listener:
         except (OSError, TimeoutError, ValueError):
             pass  # it did not ask, or did not wait for the answer: it will ask again
         finally:
-            self._open -= 1
+            self._asked.discard(talk)
             writer.close()
             with suppress(OSError, ssl.SSLError):
                 await writer.wait_closed()
