@@ -5,7 +5,7 @@ import msgspec
 from meetkeeper.core.commands import Amend
 from meetkeeper.core.configuration import TimeConfig
 from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
-from meetkeeper.core.events import Later, PageSeen
+from meetkeeper.core.events import Later, PageSeen, ReignStarted
 from meetkeeper.core.plan import apply_plan
 from meetkeeper.core.state import IdempotencyRow
 from meetkeeper.core.timing import ACTS_MAX, keep_watch
@@ -244,6 +244,33 @@ def test_a_clock_set_back_makes_no_effect_wait() -> None:
     keeper.report(row.key, Later("away"))
     keeper.tick(NOW_S)
     assert [row.again_at_s for row in keeper.state.outbox.values()] == [NOW_S]
+
+
+def test_a_clock_set_back_is_noticed_although_something_was_decided_since() -> None:
+    """A booking comes by the right clock before anybody looks at it: what the wrong one put off is still done."""
+    keeper = Keeper()
+    keeper.now_s += 40
+    keeper.tick()
+    meeting = keeper.book()
+    keeper.settle_bridge()
+    keeper.tick_through(START_S)
+    [opening] = keeper.open_effects(EnsureVmr)
+    keeper.now_s = START_S - 40.0
+    keeper.book(rooms=(RoomId("r2"),))
+    keeper.tick(START_S - 39.5)
+    assert keeper.state.outbox[opening.key].again_at_s == START_S - 39.5
+    assert keeper.step_of(meeting) is Step.LIVE
+
+
+def test_a_new_active_whose_clock_is_behind_notices() -> None:
+    """What the other server ended by a clock ahead of ours comes back, although our reign has begun since."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    keeper.tick_through(END_S + HOUR_S)
+    keeper.now_s = float(NOW_S)
+    keeper.do(ReignStarted(2, "b", "0", "2026a"))
+    keeper.tick_through(NOW_S)
+    assert keeper.step_of(meeting) is Step.SCHEDULED
 
 
 def test_a_calendar_page_settles_although_the_clock_was_wrong() -> None:

@@ -225,6 +225,17 @@ def test_what_an_agent_vouched_for_ends_with_our_own_word() -> None:
     assert not step(vouched, on.Promised(6), NOW_S).view.consents
 
 
+def test_who_holds_nothing_is_not_taken_in_and_never_claims() -> None:
+    """In async mode a little may be missing, but not all: without one frame there is no configuration to act by."""
+    guest = active(mode=Mode.ASYNC, record=NOT_IN_SYNC, requires=False)
+    taken_in = step(guest, on.PeerKept(HERE, 41), NOW_S).actions
+    assert [type(one) for one in taken_in] == [on.ChangeRegister]
+    assert not step(guest, on.PeerKept(ORIGIN, 1), NOW_S).actions
+    silent = bereft(mode=Mode.ASYNC, proof=proof(witness=Witness.ITSELF))
+    assert claim_reason(silent, NOW_S) is not None
+    assert claim_reason(replace(silent, position=ORIGIN), NOW_S) is None
+
+
 def test_an_epoch_that_may_have_been_used_is_left_out() -> None:
     """Without a third place a fence ends a server that may have reigned anew since: those are skipped."""
     for witness, epoch in ((Witness.AGENT, 6), (Witness.FENCE, 105), (Witness.OPERATOR, 105)):

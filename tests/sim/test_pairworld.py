@@ -35,6 +35,8 @@ KEPT = {
     746: "the disk was full as the register gave a higher epoch, and the active went on under the lower one",
     929: "a server was dropped and taken in again unseen by itself, and claimed while the lease began anew",
     1042: "a server of the past refused a request, from a state that was somebody's past",
+    1423: "a booking by the clock set right hid that it had been wrong, and a door that it had put off stayed shut",
+    1769: "in async mode a server was taken in before it held one frame, and acted without a configuration",
 }
 """Worlds that found something, with their story. What else has changed since may have moved it to another seed."""
 

@@ -39,8 +39,10 @@ class Decision(Struct, frozen=True, gc=False):
 
 
 def apply_plan(state: State, plan: Plan) -> None:
-    """Write the whole plan into the state. Its time is remembered, so that a clock set back is noticed by anyone."""
-    state.due.seen_s = plan.at_s
+    """Write the whole plan into the state. The latest time is remembered: whoever ticks next sees a clock set back,
+    whatever has been decided in between by the clock as it is now.
+    """
+    state.due.seen_s = max(state.due.seen_s, plan.at_s)
     for change in plan.changes:
         apply(state, change)
     for effect in plan.effects:

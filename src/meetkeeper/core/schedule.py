@@ -60,7 +60,7 @@ class DueView:
         self._far: dict[int, list[MeetingId]] = {}
         self._near_until_s = 0
         self.seen_s = 0.0
-        """The clock as it was looked at last."""
+        """The latest time at which anything was decided. It goes back only when what a wrong clock did is mended."""
         self.verified: dict[MeetingId, int] = {}
         """Meetings whose VMR this server has verified, and before which start; a new server verifies again."""
 

@@ -10,11 +10,12 @@ from meetkeeper.ha.view import (
     claim_reason,
     is_alone,
     is_behind,
+    is_empty,
     is_in_doubt,
     is_in_sync,
     learned,
 )
-from meetkeeper.ha.words import Empty, Found, Lost, Mode, Record, Role, Won
+from meetkeeper.ha.words import Empty, Found, Lost, Mode, Position, Record, Role, Won
 
 
 def _look_is_due(view: View, now_s: float, every_s: float) -> bool:
@@ -239,19 +240,20 @@ def is_near(view: View, event: Event, _: float) -> bool:
     """It lacks little: from now on nobody is told before it holds what they are told."""
     assert isinstance(event, on.PeerKept)
     near = event.released_seq - event.position.seq <= view.timing.near_frames
-    return near and not view.requires and _may_admit(view)
+    return near and not view.requires and _may_admit(view, event.position)
 
 
 def holds_everything(view: View, event: Event, _: float) -> bool:
-    """R4: whatever anybody was told stands on its disk. In async mode a little may be missing."""
+    """R4: whatever anybody was told stands on its disk. In async mode a little may be missing, but never all."""
     assert isinstance(event, on.PeerKept)
     missing = 0 if view.mode is not Mode.ASYNC else view.timing.near_frames
-    return event.released_seq - event.position.seq <= missing and _may_admit(view)
+    return event.released_seq - event.position.seq <= missing and _may_admit(view, event.position)
 
 
-def _may_admit(view: View) -> bool:
+def _may_admit(view: View, theirs: Position) -> bool:
     return (
-        view.linked
+        theirs.seq > 0
+        and view.linked
         and view.change is None
         and not is_in_doubt(view)
         and not is_in_sync(view, view.peer)
@@ -297,7 +299,7 @@ def leaves_alone(view: View, event: Event, now_s: float) -> bool:
 
 def holds_nothing(view: View, _: Event, __: float) -> bool:
     """Not one frame: it has joined and never followed."""
-    return view.position.seq == 0
+    return is_empty(view)
 
 
 def takes_too_long(view: View, _: Event, now_s: float) -> bool:

@@ -114,6 +114,11 @@ def learned(view: View, record: Record, version: int, now_s: float) -> View:
     return replace(view, record=record, version=version, heard_s=heard_s)
 
 
+def is_empty(view: View) -> bool:
+    """Not one frame, so no configuration either: it has joined and never followed, or its disk was emptied."""
+    return view.position.seq == 0
+
+
 def is_alone(view: View) -> bool:
     """R says for certain that nobody but us may act."""
     return view.record is not None and view.record.in_sync == (view.me,) and view.change is None
@@ -158,7 +163,7 @@ class Reason(StrEnum):
 def claim_reason(view: View, now_s: float) -> Reason | None:
     """Why this server ought to claim now, going by what it knows; None when it ought not."""
     record, proof = view.record, view.proof
-    if is_in_doubt(view):
+    if is_in_doubt(view) or is_empty(view):
         return None
     if view.forced is not None:
         return Reason.FORCED
