@@ -3,9 +3,9 @@
 from meetkeeper.core.changes import MeetingStepped
 from meetkeeper.core.commands import Cancel
 from meetkeeper.core.configuration import IcsCalendar, RoomConfig, TimeConfig, VmrConfig
-from meetkeeper.core.effects import Announce, RetireVmr, SendMail, WriteItem
+from meetkeeper.core.effects import Announce, EnsureVmr, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.events import Done, PageSeen
-from meetkeeper.core.words import Person, RoomId, Step, Uid
+from meetkeeper.core.words import OPEN_STEPS, Person, RoomId, Step, Uid
 from meetkeeper.core.zones import wall_of
 from meetkeeper.engine.dispatch import told_by
 from tests.core.keeper_kit import HOUR_S, NOW_S, OLGA, PER, Keeper, configured, shown
@@ -99,6 +99,23 @@ def test_back_and_forth_between_kinds_leaves_one_door() -> None:
         door = keeper.vmr(row.id)
         assert len(keeper.state.numeric_ids) == 1
         assert len(keeper.state.by_alias) + len(keeper.state.series_by_alias) == 1
+
+
+def test_occurrences_of_a_new_pattern_meet_behind_the_door_that_stands() -> None:
+    """A calendar's series that gets another rule, or rolls on, brings occurrences that nobody is asked or told of."""
+    keeper = Keeper(configured(time=TimeConfig(horizon_days=1)))
+    keeper.show(shown("one", rrule="FREQ=DAILY"))
+    keeper.told()
+    keeper.show(shown("one", rrule="FREQ=DAILY;BYHOUR=9,15", sequence=1))
+    assert not keeper.open_effects(EnsureVmr)
+    ahead = [row for row in keeper.state.meetings_of(Uid("one")) if row.step in OPEN_STEPS]
+    assert len(ahead) > 1
+    assert {row.step for row in ahead} == {Step.PROVISIONED}
+    assert kinds(keeper) == [("REQUEST", "series")]
+    keeper.tick_through(NOW_S + 16 * HOUR_S)
+    rolled = [row for row in keeper.state.meetings_of(Uid("one")) if row.step is Step.PROVISIONED]
+    assert rolled[-1].start_s > ahead[-1].start_s
+    assert not keeper.told()
 
 
 def test_a_series_that_ends_is_told_and_its_door_retired() -> None:

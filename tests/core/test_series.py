@@ -4,8 +4,9 @@ import pytest
 
 from meetkeeper.core.commands import Amend, Cancel
 from meetkeeper.core.configuration import TimeConfig, VmrConfig
-from meetkeeper.core.effects import Announce, EnsureVmr, RetireVmr
+from meetkeeper.core.effects import Announce, EnsureVmr, Phase, RetireVmr
 from meetkeeper.core.errors import Refused, TheirMistake
+from meetkeeper.core.keeping import NEW
 from meetkeeper.core.state import State
 from meetkeeper.core.words import MeetingId, RoomId, Step, Uid
 from meetkeeper.core.zones import wall_of
@@ -202,6 +203,60 @@ def test_a_booked_series_is_asked_of_the_bridge_once() -> None:
     keeper = Keeper()
     keeper.book(uid=Uid("daily"), recurrence="FREQ=DAILY;COUNT=9")
     assert len(keeper.open_effects(EnsureVmr)) == 1
+
+
+def test_an_occurrence_that_the_horizon_brings_is_verified_like_the_others() -> None:
+    """It meets where its siblings meet already: provisioned from the start, nobody asked and nobody told for it."""
+    keeper = Keeper(SHORT)
+    keeper.book(uid=Uid("daily"), recurrence="FREQ=DAILY")
+    keeper.told()
+    alias = keeper.vmr(occurrences(keeper.state, "daily")[0]).alias
+    keeper.tick_through(START_S - 900)
+    keeper.settle_bridge()
+    known = len(occurrences(keeper.state, "daily"))
+    rolled = keeper.tick(NOW_S + 17 * HOUR_S)
+    while len(occurrences(keeper.state, "daily")) == known:
+        keeper.settle_bridge()
+        rolled = keeper.tick(keeper.now_s + HOUR_S)
+    new = occurrences(keeper.state, "daily")[-1]
+    assert (keeper.step_of(new), keeper.vmr(new).alias) == (Step.PROVISIONED, alias)
+    assert not rolled.effects
+    start_s = keeper.meeting(new).start_s
+    keeper.tick_through(start_s - 900)
+    assert f"vmr/{alias}/booked/verify-{start_s}" in keeper.state.outbox
+
+
+def test_an_occurrence_without_a_sibling_asks_the_bridge_and_tells_nobody() -> None:
+    """All that is known of the series is over: whether its VMR still stands the bridge alone can say."""
+    keeper = Keeper(configured(time=TimeConfig(horizon_days=1, keep_days=30)))
+    keeper.book(uid=Uid("weekly"), recurrence="FREQ=WEEKLY")
+    keeper.told()
+    door = keeper.vmr(occurrences(keeper.state, "weekly")[0])
+    rolled = keeper.tick(keeper.now_s + HOUR_S)
+    while len(occurrences(keeper.state, "weekly")) == 1:
+        keeper.settle_bridge()
+        rolled = keeper.tick(keeper.now_s + HOUR_S)
+    new = occurrences(keeper.state, "weekly")[-1]
+    assert keeper.vmr(new) == door
+    assert [(effect.alias, effect.phase) for effect in effects_of(rolled, EnsureVmr)] == [  # type: ignore[union-attr]
+        (door.alias, Phase.BOOKED)
+    ]
+    assert keeper.step_of(new) is Step.SCHEDULED
+    assert not keeper.told()
+    assert keeper.step_of(new) is Step.PROVISIONED
+
+
+def test_a_series_rolls_on_behind_a_bridge_that_is_away_with_one_question() -> None:
+    """While the first question is open no other is asked, and its answer stands for all occurrences."""
+    keeper = Keeper(SHORT)
+    keeper.book(uid=Uid("daily"), recurrence="FREQ=DAILY")
+    keeper.tick_through(NOW_S + 16 * HOUR_S)
+    ids = occurrences(keeper.state, "daily")
+    asked = [row.effect for row in keeper.open_effects(EnsureVmr)]
+    assert [effect.turn for effect in asked if isinstance(effect, EnsureVmr)] == [NEW]
+    assert keeper.step_of(ids[-1]) is Step.SCHEDULED
+    keeper.settle_bridge()
+    assert keeper.step_of(ids[-1]) is Step.PROVISIONED
 
 
 def test_a_series_that_moves_makes_room_for_its_running_meeting() -> None:

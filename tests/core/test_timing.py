@@ -2,12 +2,14 @@
 
 import msgspec
 
+from meetkeeper.core.changes import EffectMoved
 from meetkeeper.core.commands import Amend
 from meetkeeper.core.configuration import TimeConfig
 from meetkeeper.core.effects import EnsureVmr, Phase, RetireVmr
 from meetkeeper.core.events import Later, PageSeen, ReignStarted
-from meetkeeper.core.plan import apply_plan
-from meetkeeper.core.state import IdempotencyRow
+from meetkeeper.core.keeping import untold_key
+from meetkeeper.core.plan import Plan, apply_plan
+from meetkeeper.core.state import IdempotencyRow, Status
 from meetkeeper.core.timing import ACTS_MAX, keep_watch
 from meetkeeper.core.words import RoomId, Step, Uid
 from meetkeeper.core.zones import wall_of
@@ -53,6 +55,21 @@ def test_a_meeting_that_moved_is_verified_for_its_new_start() -> None:
     verifying = f"vmr/{keeper.vmr(meeting).alias}/booked/verify-{START_S + HOUR_S}"
     assert keys_of(keeper.tick(START_S + HOUR_S - 900)) == [verifying]
     assert keeper.tick(START_S + HOUR_S - 899).empty
+
+
+def test_a_meeting_that_was_never_confirmed_is_verified_too() -> None:
+    """A VMR that no bridge has confirmed is asked for again before the start, unless it is being asked for anyway."""
+    keeper = Keeper()
+    meeting = keeper.book()
+    apply_plan(
+        keeper.state, Plan(keeper.now_s, (EffectMoved(untold_key(keeper.vmr(meeting).alias), Status.DONE),))
+    )
+    other = keeper.book(rooms=(RoomId("r2"),))
+    assert {keeper.step_of(meeting), keeper.step_of(other)} == {Step.SCHEDULED}
+    assert keys_of(keeper.tick(START_S - 900)) == [f"vmr/{keeper.vmr(meeting).alias}/booked/verify-{START_S}"]
+    keeper.settle_bridge()
+    assert keeper.step_of(meeting) is Step.PROVISIONED
+    assert keeper.tick(START_S - 1).empty
 
 
 def test_a_meeting_found_late_is_opened_at_once() -> None:

@@ -197,6 +197,12 @@ def test_a_series_that_rolls_into_taken_rooms_is_found(monkeypatch: Patch) -> No
     found_by("at once")
 
 
+def test_occurrences_that_join_a_series_unseen_are_found(monkeypatch: Patch) -> None:
+    """What rolling the horizon adds waits for a VMR that stands, and nobody ever says so."""
+    monkeypatch.setattr(keeping, "step_joining", lambda *_: Step.SCHEDULED)
+    found_by("nobody asks a bridge for it")
+
+
 def test_people_who_are_dropped_in_silence_are_found(monkeypatch: Patch) -> None:
     """Who is no longer invited must hear of it."""
     for room in (keeping, series, seen_room):

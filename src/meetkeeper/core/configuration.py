@@ -225,6 +225,7 @@ class TimeConfig(_Part, frozen=True, kw_only=True):
     """When what happens around a meeting."""
 
     verify_before_s: Seconds = 900
+    """How long before the start its bridge is asked whether the VMR stands; 0 for never."""
     open_before_s: Seconds = 0
     warn_before_s: Seconds = 300
     horizon_days: Annotated[int, Meta(ge=1, le=730)] = 60

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 
 from meetkeeper.core.changes import Change, MeetingKept, SeriesKept
-from meetkeeper.core.effects import Announce, Effect, key_of
+from meetkeeper.core.effects import Announce, Effect, EnsureVmr, key_of
 from meetkeeper.core.plan import Note, Plan
 from meetkeeper.core.state import State
-from meetkeeper.core.words import Meeting, MeetingId, RoomId, Step
+from meetkeeper.core.words import Alias, Meeting, MeetingId, RoomId, Step
 
 
 class Draft:
@@ -17,6 +17,7 @@ class Draft:
         "_effects",
         "_notes",
         "_state",
+        "asked",
         "body_bytes",
         "forgotten",
         "now_s",
@@ -34,6 +35,8 @@ class Draft:
         """Size of the meetings and series in it, by far the largest things a plan holds."""
         self.steps: dict[MeetingId, Step] = {}
         """Steps that meetings take in this plan: the state does not know them yet."""
+        self.asked: set[Alias] = set()
+        """VMRs that this plan asks of their bridge."""
         self.placed: dict[RoomId, list[Meeting]] = {}
         """Meetings that this plan puts into a room."""
         self.forgotten: set[MeetingId] = set()
@@ -58,6 +61,8 @@ class Draft:
         key = key_of(effect)
         if key not in self._state.outbox:
             self._effects[key] = effect
+        if type(effect) is EnsureVmr:
+            self.asked.add(effect.alias)
 
     def note(self, code: str, about: str, why: str) -> None:
         """Why."""
@@ -76,6 +81,7 @@ class Draft:
         self.body_bytes += part.body_bytes
         self.steps.update(part.steps)
         self.forgotten.update(part.forgotten)
+        self.asked.update(part.asked)
         for room, meetings in part.placed.items():
             self.placed.setdefault(room, []).extend(meetings)
 

@@ -41,6 +41,10 @@ from meetkeeper.core.writeback import tell
 
 NEW = "new"
 """The turn of the `EnsureVmr` whose success is announced."""
+JOINED = "joined"
+"""The turn of the `EnsureVmr` for occurrences that join a series behind a door people know: nobody is told."""
+
+_STANDS = frozenset({Step.PROVISIONED, *RUNNING_STEPS})
 
 
 def bridge_for(state: State, rooms: tuple[RoomId, ...], wish: str = "") -> str:
@@ -105,10 +109,14 @@ def keep_new(
 ) -> None:
     """A meeting nobody knew. A VMR of its own is asked of the bridge, and announced once it stands.
 
-    Where opening the address makes the room there is nobody to ask: the VMR stands as soon as it is named.
+    Where opening the address makes the room there is nobody to ask: the VMR stands as soon as it is named. An
+    occurrence that shares its series' VMR joins it (`step_joining`); that the series is asked for comes before.
     """
     stands = own_vmr and meeting.vmr is not None and meeting.vmr.bridge in state.link_bridges
-    draft.change(kept(meeting, Step.PROVISIONED if stands else Step.SCHEDULED, series, own_vmr=own_vmr))
+    step = Step.PROVISIONED if stands else Step.SCHEDULED
+    if not own_vmr and series is not None and meeting.vmr is not None:
+        step = step_joining(state, draft, meeting, meeting.vmr.alias, series)
+    draft.change(kept(meeting, step, series, own_vmr=own_vmr))
     draft.place(meeting)
     if stands or (series is None and tells_foreign(state, meeting)):
         tell(state, draft, meeting)
@@ -116,6 +124,21 @@ def keep_new(
         ask_bridge_or_tell(draft, meeting)
     if series is None and meeting.origin == "api":
         write_items(state, draft, meeting)
+
+
+def step_joining(state: State, draft: Draft, meeting: Meeting, alias: Alias, series: Uid) -> Step:
+    """Where an occurrence begins that meets in its series' VMR from here on: provisioned where the VMR stands.
+
+    It stands for every sibling that is provisioned or runs. One that is over proves nothing, for the VMR may have been
+    taken down since: then the bridge is asked, once and quietly, unless somebody has asked already.
+    """
+    for one in state.occurrences.get(series, ()):
+        sibling = state.meetings[one]
+        if sibling.alias == alias and sibling.id != meeting.id and sibling.step in _STANDS:
+            return Step.PROVISIONED
+    if alias not in draft.asked and not is_untold(state, alias):
+        draft.effect(EnsureVmr(alias, meeting.id, Phase.BOOKED, JOINED))
+    return Step.SCHEDULED
 
 
 def tells_foreign(state: State, told: Meeting | Series) -> bool:

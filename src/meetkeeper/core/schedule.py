@@ -36,11 +36,11 @@ def next_due(
     """When the meeting next wants something, and what. A pure function of where it stands.
 
     A meeting found late is due in the past: `keeper` starts it at once inside its window, and after its end ends it
-    without ever having started it.
+    without ever having started it. One whose VMR was never confirmed is verified too: it needs that most.
     """
-    if step is _PROVISIONED and not verified and time.verify_before_s > time.open_before_s:
-        return start_s - time.verify_before_s, _VERIFY
     if step is _SCHEDULED or step is _PROVISIONED:
+        if not verified and time.verify_before_s > time.open_before_s:
+            return start_s - time.verify_before_s, _VERIFY
         return start_s - time.open_before_s, _OPEN
     if step is _LIVE and time.warn_before_s and end_s - time.warn_before_s > start_s:
         return end_s - time.warn_before_s, _WARN

@@ -107,8 +107,8 @@ def book_series(state: State, draft: Draft, command: Book, uid: Uid, rooms: tupl
     if old is not None and old.digest == series.digest and old.rooms == rooms and not old.over:
         return identity.meeting_id(uid, ahead[0].original_start_s)
     keep_series(draft, series, until_s)
-    spread(state, draft, series, ahead)
     tell_series(state, draft, series, old, known=known)
+    spread(state, draft, series, ahead)
     return identity.meeting_id(uid, ahead[0].original_start_s)
 
 

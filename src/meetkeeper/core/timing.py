@@ -17,7 +17,7 @@ from meetkeeper.core.changes import (
 )
 from meetkeeper.core.drafting import Draft
 from meetkeeper.core.effects import EnsureVmr, Phase
-from meetkeeper.core.keeping import retire, series_goes_on, stepped
+from meetkeeper.core.keeping import is_untold, retire, series_goes_on, stepped
 from meetkeeper.core.outbox import bring_forward
 from meetkeeper.core.schedule import Act
 from meetkeeper.core.settling import kept_row
@@ -117,7 +117,8 @@ def _act(state: State, draft: Draft, row: Kept, act: Act) -> None:
                 return
             state.due.verified[row.id] = row.start_s
             state.due.watch(row.id, row.start_s, row.end_s, row.step)
-            if row.alias is not None:
+            # Whose VMR nobody was told of yet is asked for anyway, and may still get another one.
+            if row.alias is not None and not is_untold(state, row.alias):
                 draft.effect(EnsureVmr(row.alias, row.id, Phase.BOOKED, f"verify-{row.start_s}"))
         case Act.OPEN:
             _open(state, draft, row)

@@ -22,6 +22,7 @@ from meetkeeper.core.keeping import (
     retire,
     shares_vmr,
     step_after,
+    step_joining,
     tells_foreign,
     untold_key,
 )
@@ -91,6 +92,8 @@ def change_way(
     stands = vmr is not None and vmr.bridge in state.link_bridges and not shared
     if stands and step is Step.SCHEDULED:
         step = Step.PROVISIONED
+    elif vmr is not None and shared and row.series is not None and step in (Step.SCHEDULED, Step.PROVISIONED):
+        step = step_joining(state, draft, meeting, vmr.alias, row.series)
     elif vmr is not None and step is Step.PROVISIONED:
         step = Step.SCHEDULED
     draft.change(kept(meeting, step, row.series, own_vmr=not shared))

@@ -19,8 +19,8 @@ from meetkeeper.core.changes import (
     MeetingStepped,
     SeriesKept,
 )
-from meetkeeper.core.commands import Amend, Book, Cancel, Command
-from meetkeeper.core.effects import Phase
+from meetkeeper.core.commands import Amend, Book, Cancel, Command, Release
+from meetkeeper.core.effects import EnsureVmr, Phase
 from meetkeeper.core.state import Kept as Row
 from meetkeeper.core.state import Series, State, Status
 from meetkeeper.core.words import (
@@ -262,10 +262,10 @@ _CHANGED = {
     Step.PROVISIONED: {Step.PROVISIONED, Step.CANCELLED},
     Step.LIVE: {Step.LIVE, Step.PROVISIONED, Step.CANCELLED},
     Step.ENDING: {Step.ENDING, Step.LIVE, Step.PROVISIONED, Step.CANCELLED},
-    Step.ENDED: {Step.ENDED, Step.SCHEDULED},
-    Step.CANCELLED: {Step.CANCELLED, Step.SCHEDULED},
+    Step.ENDED: {Step.ENDED, Step.SCHEDULED, Step.PROVISIONED},
+    Step.CANCELLED: {Step.CANCELLED, Step.SCHEDULED, Step.PROVISIONED},
 }
-"""The steps a change of the meeting itself may put it on."""
+"""The steps a change of the meeting itself may put it on: who comes back may find the VMR standing."""
 
 
 class OnceInTime:
@@ -320,7 +320,8 @@ class OnceInTime:
             before, start_s, _ = row
             if change.step not in _CHANGED.get(before, set()):
                 raise Violation(f"{change.id} was changed from {before} to {change.step}")
-            if change.step in (Step.SCHEDULED, Step.CANCELLED) or change.start_s != start_s:
+            back = before not in OPEN_STEPS and change.step in OPEN_STEPS
+            if back or change.step in (Step.SCHEDULED, Step.CANCELLED) or change.start_s != start_s:
                 self._opened.pop((change.id, start_s), None)
                 self._opened.pop((change.id, change.start_s), None)
         elif change.step not in (Step.SCHEDULED, Step.PROVISIONED):
@@ -413,6 +414,36 @@ class OpenForTheRunning:
             raise Violation(f"{happening.alias} is opened although none of its meetings runs")
 
 
+class NobodyWaitsInVain:
+    """P3: who waits for a VMR has a bridge that is being asked for it; a VMR that stands is nobody's to wait for.
+
+    Else the meeting is never verified, and stays at risk until it opens.
+    """
+
+    def on_decided(self, happening: seen.Decided) -> None:
+        """Look at whoever this plan lets wait, and at who waits for what is asked no longer."""
+        if isinstance(happening.event, Release):
+            # A person may take a question as answered that no bridge has heard.
+            return
+        state = happening.state
+        touched = {change.alias for change in happening.plan.changes if type(change) is MeetingKept}
+        for change in happening.plan.changes:
+            if type(change) is MeetingStepped and change.id in state.meetings:
+                touched.add(state.meetings[change.id].alias)
+            elif type(change) is EffectMoved and change.status is Status.DONE and change.key in state.done:
+                effect = state.done[change.key].effect
+                touched.add(effect.alias if isinstance(effect, EnsureVmr) else None)
+        touched.discard(None)
+        if not touched:
+            return
+        waiting = touched - {
+            row.effect.alias for row in state.outbox.values() if isinstance(row.effect, EnsureVmr)
+        }
+        for row in state.meetings.values() if waiting else ():
+            if row.alias in waiting and row.step is Step.SCHEDULED:
+                raise Violation(f"{row.id} waits for {row.alias}, and nobody asks a bridge for it")
+
+
 Judge = (
     NothingLost
     | KeptThenSpoken
@@ -425,6 +456,7 @@ Judge = (
     | NoDoubleBooking
     | OnceInTime
     | OnTime
+    | NobodyWaitsInVain
     | OneReign
     | OpenForTheRunning
     | CookieBehind
@@ -468,6 +500,7 @@ class Checkers:
             NoDoubleBooking(),
             OnceInTime(),
             OnTime(),
+            NobodyWaitsInVain(),
             OneReign(),
             OpenForTheRunning(),
             CookieBehind(),
