@@ -23,6 +23,7 @@ from exchangelib.errors import (
     ErrorItemNotFound,
     ErrorNonExistentMailbox,
     ErrorServerBusy,
+    ErrorSubscriptionNotFound,
     UnauthorizedError,
 )
 from exchangelib.items import SEND_TO_ALL_AND_SAVE_COPY, SEND_TO_NONE
@@ -232,3 +233,51 @@ async def test_outlook_may_book_and_change_in_the_room(fake: FakeExchange) -> No
     await off(lambda: item.delete(send_meeting_cancellations=SEND_TO_NONE))
     assert not room.items
     assert len(room.mails) == 1
+
+
+async def test_streaming_notifications_are_told(fake: FakeExchange) -> None:
+    """Made, changed and removed while a connection hangs; its orderly end; a subscription that is given back."""
+    room = room_of(fake)
+    fake.streaming.minute_s = 5.0
+    calendar = await off(lambda: account_of(fake).calendar)
+    name = await off(calendar.subscribe_to_streaming)
+
+    def listen() -> list[Any]:
+        events = calendar.get_streaming_events(name, connection_timeout=1, max_notifications_returned=None)
+        return [event for told in events for event in told.events]
+
+    async def change() -> str:
+        while not fake.streaming.is_heard(name):  # noqa: ASYNC110 - a level is looked at
+            await asyncio.sleep(0.01)
+        stored = room.put("a", SERIES)
+        await asyncio.sleep(0.2)
+        room.put("a", MOVED, item_id=stored.id)
+        await asyncio.sleep(0.2)
+        room.remove(stored.id)
+        return stored.id
+
+    told, item_id = await asyncio.gather(off(listen), change())
+    kinds = [event.ELEMENT_NAME for event in told if event.ELEMENT_NAME != "StatusEvent"]
+    assert kinds == ["CreatedEvent", "ModifiedEvent", "DeletedEvent"]
+    assert {event.item_id.id for event in told if event.ELEMENT_NAME != "StatusEvent"} == {item_id}
+    assert "StatusEvent" in {event.ELEMENT_NAME for event in told}
+    await off(lambda: calendar.unsubscribe(name))
+    assert not fake.streaming.open
+    with pytest.raises(ErrorSubscriptionNotFound):
+        await off(listen)
+
+
+async def test_subscriptions_live_on_one_mailbox_server(fake: FakeExchange) -> None:
+    """Affinity: the cookie leads there again, wherever the mailbox is now; others do not know the subscription."""
+    fake.streaming.places[ROOM] = "two"
+    account = account_of(fake)
+    calendar = await off(lambda: account.calendar)
+    name = await off(calendar.subscribe_to_streaming)
+    assert fake.streaming.open[name].place == account.affinity_cookie == "two"
+    fake.streaming.places[ROOM] = "three"
+    await off(lambda: calendar.unsubscribe(name))
+    fake.streaming.places[ROOM] = "two"
+    name = await off(calendar.subscribe_to_streaming)
+    fake.streaming.open[name].place = "three"
+    with pytest.raises(ErrorSubscriptionNotFound):
+        await off(lambda: calendar.unsubscribe(name))

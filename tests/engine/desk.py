@@ -120,9 +120,9 @@ class Desk:
         return self.engine.state.meetings[MeetingId(meeting_id)].step
 
 
-def make_config(*, calendar: bool = False, unknown_fate: str = "resend") -> Config:
+def make_config(*, calendar: bool = False, unknown_fate: str = "resend", poll_s: float = 0.2) -> Config:
     """Two rooms, a bridge, a mail server; with `calendar`, one room has one."""
-    caldav = CaldavCalendar(url="http://calendar.example/oslo/", poll_s=0.2, settle_s=0.0)
+    caldav = CaldavCalendar(url="http://calendar.example/oslo/", poll_s=poll_s, settle_s=0.0)
     oslo = RoomConfig(id="oslo", email="oslo@rooms.example")
     if calendar:
         oslo = RoomConfig(id="oslo", email="oslo@rooms.example", calendar=caldav)

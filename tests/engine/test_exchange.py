@@ -7,11 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from msgspec.structs import replace
 
+from meetkeeper.calendars.exchange.hints import Pace
+from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.words import Entry, Meeting, Person, Step
 from meetkeeper.testing.fakes.exchange.cookies import Bad
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
 from meetkeeper.testing.fakes.mailbox import VENDOR_DEFAULTS, Mailbox
-from tests.calendars.exchangevenue import PASSWORD, USER, server_of, source_of
+from tests.calendars.exchangevenue import PASSWORD, PLENTY, USER, server_of, source_of
 from tests.engine.desk import Desk, make_config, until
 from tests.engine.test_poll import meetings
 
@@ -117,3 +120,41 @@ async def test_withdrawn_rights_and_a_broken_server_cancel_nothing(fake: FakeExc
         assert len(desk.mailer.sent) == 2
         room.cancel("a")
         await until(lambda: desk.step(meeting.id) is Step.CANCELLED, PATIENCE_S)
+
+
+async def test_a_change_is_seen_long_before_the_room_is_polled_again(fake: FakeExchange) -> None:
+    """Told on the stream: booked, moved and cancelled are known at once where the next poll is an hour away."""
+    desk = Desk(make_config(calendar=True, poll_s=3_600.0), source_of(listening_to(fake), ROOM))
+    room = room_of(fake)
+    async with desk.running():
+        await until(lambda: fake.streaming.hanging == 1, PATIENCE_S)
+        room.deliver("a", talk(3_600))
+        room.attend()
+        await until(lambda: len(desk.mailer.sent) == 2, PATIENCE_S)
+        meeting = the(desk, "a")
+        room.deliver("a", talk(7_200))
+        room.attend()
+        await until(lambda: len(desk.mailer.sent) == 4, PATIENCE_S)
+        assert the(desk, "a").vmr == meeting.vmr
+        room.cancel("a")
+        await until(lambda: desk.step(meeting.id) is Step.CANCELLED, PATIENCE_S)
+    await until(lambda: fake.streaming.hanging == 0, PATIENCE_S)
+
+
+async def test_a_lost_stream_costs_the_poll_interval_and_no_more(fake: FakeExchange) -> None:
+    """Nothing can be subscribed and nothing is told: polling finds the same."""
+    fake.streaming.subscriptions_max = 0
+    desk = Desk(make_config(calendar=True), source_of(listening_to(fake), ROOM))
+    room = room_of(fake)
+    async with desk.running():
+        await until(lambda: fake.count("Subscribe") > 0, PATIENCE_S)
+        room.deliver("a", talk(3_600))
+        room.attend()
+        await until(lambda: len(desk.mailer.sent) == 2, PATIENCE_S)
+
+
+def listening_to(fake: FakeExchange) -> EwsServer:
+    """The fake, listened to without rests."""
+    config = ExchangeServer(id="mail", url=fake.url, auth="basic", username=USER)
+    pace = Pace(gather_s=0.0, lull_s=0.05, rest_s_min=0.05)
+    return EwsServer(config, Secrets(PASSWORD), limits=PLENTY, pace=pace)

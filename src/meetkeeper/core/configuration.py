@@ -105,6 +105,8 @@ class ExchangeServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="ex
     """Authorities to trust for this server, as a PEM file; empty: the system's."""
     concurrency: Annotated[int, Meta(ge=1, le=64)] = 8
     """Most requests at once; a service account is given 27 by default."""
+    notify: bool = True
+    """Be told of changes on hanging connections (at most ten, 200 rooms each); polling goes on."""
 
 
 class GraphServer(_Part, frozen=True, kw_only=True, tag_field="kind", tag="graph"):

@@ -8,6 +8,7 @@ rooms whose meetings are nearest. Waiting for a busy neighbour happens here, not
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from meetkeeper.engine.neighbours import Neighbours, RoomCalendar
 from meetkeeper.engine.node import Handled
 from meetkeeper.engine.reading import event_of, guarded, read
 from meetkeeper.engine.status import RoomStatus
-from meetkeeper.ports.calendar import CookieRefused, NearestFirst, Page
+from meetkeeper.ports.calendar import CookieRefused, Hinting, NearestFirst, Page
 
 log = structlog.get_logger("calendars")
 
@@ -87,6 +88,8 @@ class Poller:
             task = self._desk.spawn(f"calendar {calendar.room}", lambda one=calendar: self._follow(one))  # type: ignore[misc]
             if task is not None:
                 self._tasks.append(task)
+            if isinstance(calendar.source, Hinting):
+                calendar.source.listen(partial(self.poke, calendar.room))
 
     def stop(self) -> None:
         """Stop polling at once; what was decided stays."""

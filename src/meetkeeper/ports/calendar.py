@@ -5,7 +5,7 @@ Every adapter passes `testing.contracts.calendar`. Adapters raise only `core.err
 protocol allows). An error is never "empty": a pass that did not end cleanly yields no `listing`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -70,6 +70,18 @@ class NearestFirst(Protocol):
 
         A series is given whole. Pages may show too much or too little: the complete pass follows. Nothing at all where
         the server can't be asked so.
+        """
+        ...
+
+
+@runtime_checkable
+class Hinting(Protocol):
+    """A source whose server may say by itself that something has changed: a hint to look, never a fact."""
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """From now on, until it is closed, call `wake` (in the loop's thread) when a look seems worth while.
+
+        It may be called for nothing, and need not be called at all: whoever asks goes on asking in his own time.
         """
         ...
 

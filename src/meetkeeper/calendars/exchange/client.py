@@ -58,8 +58,13 @@ class ExchangeSource:
         self._mailbox = Mailbox(server, self._room)
         self._where = self._mailbox.where
         self._now_s = now_s
+        self._wake: Callable[[], None] | None = None
         self._closed = False
         server.join()
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """`Hinting`: it begins after the next pass that ends well."""
+        self._wake = wake
 
     # --- reading ---------------------------------------------------------------------------------------------------
 
@@ -75,6 +80,8 @@ class ExchangeSource:
             pages = self._since(state, until)
         async for page in pages:
             yield page
+        if self._wake is not None:
+            self._server.listen(self._room.mailbox, self._wake)
 
     async def _everything(self, until: float) -> AsyncIterator[Page]:
         """A complete pass: first all ids, then the items, the soonest first; only its end says that it was complete."""
@@ -250,6 +257,17 @@ class ExchangeSource:
                     text=f"The server's clock is {ahead_s:+.0f} s off ours.",
                     symptom="Fresh invitations may be taken for old ones.",
                     mend="Set both clocks by NTP.",
+                )
+            )
+        deaf = self._server.deaf(self._room.mailbox)
+        if deaf:
+            found.append(
+                Finding(
+                    code="exchange.notify",
+                    level="amber",
+                    text=deaf,
+                    symptom="Changes are seen when the room is polled, not at once.",
+                    mend="Let connections to EWS hang for half an hour (proxies too), or switch notify off.",
                 )
             )
         until = self._deadline()

@@ -8,6 +8,7 @@ runs in the threads of `server`. Imported on first use, because it takes a secon
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from functools import partial
 from typing import Any
@@ -200,13 +201,21 @@ class Line:
             max_connections=config.concurrency,
         )
         self.sessions = _Sessions(settings, limits, config.ca_file)
+        self._hanging: Any = None
+        self._hung_up = False
         self.ahead_s = 0.0
         """How far the server's clock is ahead of ours, by the Date of its last answer."""
 
     def ask(self, mailbox: str, make: Ask) -> tuple[Node, ...]:
         """The response messages to what `make` asks, as this mailbox. Raises our errors and `soap.Fault`."""
-        try:
+        with self._minding_tokens():
             return tuple(make(Acting(self, mailbox, impersonate=self._impersonate)))
+
+    @contextmanager
+    def _minding_tokens(self) -> Iterator[None]:
+        """What is said of tokens, in our words."""
+        try:
+            yield
         except oauthlib.oauth2.OAuth2Error as error:
             why = getattr(error, "error", "") or type(error).__name__
             raise Refused(
@@ -226,6 +235,39 @@ class Line:
         self._forget_token()
         return self._send(body, headers)
 
+    def stream(self, body: bytes, headers: dict[str, str]) -> Iterator[bytes]:
+        """Send one request and give its answer in pieces, as they come. Raises our errors. One at a time."""
+        with self._minding_tokens():
+            session = self._session()
+            try:
+                with self._sent(session, body, headers, stream=True) as answer:
+                    self._hanging = answer
+                    if self._hung_up:
+                        return
+                    if answer.status_code != 200:
+                        yield self._read(answer)
+                        return
+                    yield from answer.iter_content(None)
+            except TokenExpiredError:
+                self._forget_token()
+                raise Unavailable(
+                    "calendar.away", f"{self._where}: the token has expired; there is another one soon."
+                ) from None
+            except _CONNECTION as error:
+                raise self._away(error) from None
+            finally:
+                self._hanging = None
+                self._give_back(session, well=True)  # its cookies lead to the same mailbox server again
+
+    def hang_up(self) -> None:
+        """End the answer that is being read in pieces, from any thread; no other one begins."""
+        self._hung_up = True
+        hanging = self._hanging
+        if hanging is not None:
+            with suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
+                hanging.raw.shutdown()
+        self.close()
+
     def close(self) -> None:
         """Close the sessions that are not in use; those in use end with their request."""
         self.sessions.close()
@@ -238,20 +280,32 @@ class Line:
         self.sessions.close()
 
     def _send(self, body: bytes, headers: dict[str, str]) -> bytes:
-        try:
-            session = self.sessions.get_session()
-        except _CONNECTION as error:
-            raise self._away(error) from None
+        session = self._session()
         well = False
         try:
-            answer = session.post(
+            answer = self._sent(session, body, headers)
+            well = answer.status_code in (200, 500)
+        finally:
+            self._give_back(session, well=well)
+        return self._read(answer)
+
+    def _session(self) -> Any:
+        try:
+            return self.sessions.get_session()
+        except _CONNECTION as error:
+            raise self._away(error) from None
+
+    def _sent(self, session: Any, body: bytes, headers: dict[str, str], *, stream: bool = False) -> Any:
+        """The answer to one request, read whole unless it is a stream."""
+        try:
+            return session.post(
                 self._url,
                 data=body,
                 headers=headers,
                 allow_redirects=False,
                 timeout=(self._limits.connect_s, self._limits.read_s),
+                stream=stream,
             )
-            well = answer.status_code in (200, 500)
         except _CONNECTION as error:
             raise self._away(error) from None
         except KeyError:
@@ -259,13 +313,10 @@ class Line:
             raise Unavailable(
                 "calendar.away", f"{self._where} broke off the login; it is asked again."
             ) from None
-        finally:
-            self._give_back(session, well=well)
-        return self._read(answer)
 
     def _give_back(self, session: Any, *, well: bool) -> None:
         """A session that failed is replaced when it is next needed; a slot of the pool is never lost."""
-        if well:
+        if well and not self._hung_up:
             self.sessions.release_session(session)
             return
         session.close()

@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from meetkeeper.calendars.exchange.faults import to_error
+from meetkeeper.calendars.exchange.hints import PACE, Hints, Pace
 from meetkeeper.calendars.exchange.soap import Fault, Node
 from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
+    from meetkeeper.calendars.exchange.ear import Ear
     from meetkeeper.calendars.exchange.line import Line
 
 QUIET_S_MIN = 5.0
@@ -54,7 +56,12 @@ class EwsServer:
     """One configured server. Rooms `join` it and `leave` it; the last one out lets go of threads and sessions."""
 
     def __init__(
-        self, config: ExchangeServer, secrets: Secrets | None = None, *, limits: Limits = LIMITS
+        self,
+        config: ExchangeServer,
+        secrets: Secrets | None = None,
+        *,
+        limits: Limits = LIMITS,
+        pace: Pace = PACE,
     ) -> None:
         """No I/O."""
         split = urlsplit(config.url)
@@ -66,6 +73,7 @@ class EwsServer:
         self._slots = asyncio.Semaphore(config.concurrency)
         self._threads: ThreadPoolExecutor | None = None
         self._line: Line | None = None
+        self._hints = Hints(self, self._open_ear, pace)
         self._rooms = 0
         self._quiet_until = 0.0
         self._strikes = 0
@@ -84,12 +92,22 @@ class EwsServer:
         self._rooms -= 1
         if self._rooms > 0:
             return
+        self._hints.close()
         line, self._line = self._line, None
         threads, self._threads = self._threads, None
         if line is not None:
             line.close()
         if threads is not None:
             threads.shutdown(wait=False, cancel_futures=True)
+
+    def listen(self, mailbox: str, wake: Callable[[], None]) -> None:
+        """Have `wake` called when the server tells of a change in the mailbox's calendar, if that is configured."""
+        if self.config.notify and self._rooms > 0:
+            self._hints.want(mailbox, wake)
+
+    def deaf(self, mailbox: str) -> str:
+        """Why nothing is told of this mailbox, or ""."""
+        return self._hints.trouble(mailbox)
 
     async def ask(self, mailbox: str, make: Ask, until: float) -> tuple[Node, ...]:
         """The response messages to one request, unchecked. `until` is the loop's time when the pass must end.
@@ -98,10 +116,10 @@ class EwsServer:
         """
         if self._rooms <= 0:
             raise Unavailable("calendar.closed", f"{self.host} is no longer used by this configuration.")
-        self._mind_the_gate()
+        self.mind_the_gate()
         try:
             async with asyncio.timeout_at(until), self._slots:
-                self._mind_the_gate()
+                self.mind_the_gate()
                 if self._threads is None:
                     self._threads = ThreadPoolExecutor(self.config.concurrency, f"ews-{self.config.id}")
                 loop = asyncio.get_running_loop()
@@ -136,7 +154,8 @@ class EwsServer:
     def _be_quiet(self, pause_s: float) -> None:
         self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
 
-    def _mind_the_gate(self) -> None:
+    def mind_the_gate(self) -> None:
+        """Raises `Unavailable` while the server wants a pause."""
         wait = self._quiet_until - asyncio.get_running_loop().time()
         if wait > 0:
             raise Unavailable(
@@ -148,6 +167,11 @@ class EwsServer:
         if line is None:
             line = self._line = self._open_line()
         return line.ask(mailbox, make)
+
+    def _open_ear(self, silence_s: float) -> "Ear":
+        from meetkeeper.calendars.exchange.ear import Ear
+
+        return Ear(self.config, self._secrets, self.limits, self._origin, silence_s=silence_s)
 
     def _open_line(self) -> "Line":
         try:

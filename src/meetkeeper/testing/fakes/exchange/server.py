@@ -7,10 +7,12 @@ from html import escape
 from urllib.parse import parse_qs
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from meetkeeper.testing.fakes.exchange import reading, soap, writing
 from meetkeeper.testing.fakes.exchange.cookies import Bad
 from meetkeeper.testing.fakes.exchange.items import Style, Writer
+from meetkeeper.testing.fakes.exchange.streaming import COOKIE, Streaming
 from meetkeeper.testing.fakes.exchange.wire import Reply, Request, Wire
 from meetkeeper.testing.fakes.mailbox import Mailbox, Site
 
@@ -28,6 +30,9 @@ _OPERATIONS: dict[str, Callable[["FakeExchange", soap.Asked], bytes]] = {
     "UpdateItem": writing.update_item,
     "DeleteItem": writing.delete_item,
 }
+
+
+_NEAR = frozenset({"Subscribe", "Unsubscribe", "GetStreamingEvents"})
 
 
 class Seen(Struct, frozen=True):
@@ -49,7 +54,8 @@ class FakeExchange:
     states are remembered, `bad_cookie` what happens to others, `accept_any` takes them as if they were none,
     `refuse_cookies`, `stuck` the same state and never the last page. `busy` that many requests are answered
     ErrorServerBusy, with `back_off_ms` if set. `vanishing` ids that GetItem doesn't find. `trick` may answer instead.
-    `complaints` collects what a real server's operator would complain about.
+    `streaming` has the switches of notifications. `complaints` collects what a real server's operator would complain
+    about.
     """
 
     def __init__(self, site: Site | None = None, *, now_s: Callable[[], float] = time.time) -> None:
@@ -77,6 +83,7 @@ class FakeExchange:
         self.requests: list[Seen] = []
         self.complaints: list[str] = []
         self.serials: dict[str, int] = {}
+        self.streaming = Streaming()
         self.wire = Wire(self._handle, now_s)
         self._tls = False
         self._issued = 0
@@ -97,8 +104,9 @@ class FakeExchange:
         await self.wire.start(tls, port)
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening; subscriptions die with the server."""
         await self.wire.stop()
+        self.streaming.forget()
 
     def count(self, operation: str) -> int:
         """How many requests of this operation were let in."""
@@ -149,15 +157,31 @@ class FakeExchange:
         anchor = request.header("x-anchormailbox").lower()
         count = sum(1 for _ in soap.ids_in(asked.element))
         self.requests.append(Seen(asked.name, acting_as, user, anchor, count))
-        if asked.acting_as and anchor != asked.acting_as:
+        near = asked.name in _NEAR and request.header("x-preferserveraffinity").lower() == "true"
+        if asked.acting_as and anchor != asked.acting_as and not (near and self.site.find(anchor)):
             self.complaints.append(f"{asked.name}: X-AnchorMailbox is {anchor!r}, not {asked.acting_as!r}")
         if asked.name == "GetItem" and count > 10:
             self.complaints.append(f"GetItem asks for {count} items at once")
+        if asked.name in _NEAR:
+            return self._answer_near(request, soap.Asked(asked.name, asked.element, acting_as), user)
         operation = _OPERATIONS.get(asked.name)
         if operation is None:
             return self._xml(soap.fault("ErrorInvalidRequest", f"Nobody knows {escape(asked.name)}."), 500)
         acted = soap.Asked(asked.name, asked.element, acting_as)
         return self._xml(operation(self, acted))
+
+    def _answer_near(self, request: Request, asked: soap.Asked, user: str) -> Reply:
+        """What lives on one mailbox server: whoever prefers to stay with it is given its cookie."""
+        place = self.streaming.place_of(request)
+        if asked.name == "Subscribe":
+            cookie = ("Set-Cookie", f"{COOKIE}={place}; path=/; HttpOnly")
+            reply = self._xml(self.streaming.subscribe(self, asked, user, place))
+            wanted = request.header("x-preferserveraffinity").lower() == "true"
+            return replace(reply, headers=(cookie,)) if wanted else reply
+        if asked.name == "Unsubscribe":
+            return self._xml(self.streaming.unsubscribe(asked, place))
+        answer = self.streaming.events(asked, user, place)
+        return self._xml(answer) if isinstance(answer, bytes) else replace(self._xml(b""), stream=answer)
 
     def _xml(self, body: bytes, status: int = 200) -> Reply:
         kind = "text/xml" if self.bare_type else "text/xml; charset=utf-8"

@@ -3,8 +3,8 @@
 import asyncio
 import base64
 import ssl
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from email.utils import formatdate
 
 from msgspec import Struct
@@ -40,7 +40,7 @@ class Request(Struct, frozen=True):
 
 class Reply(Struct, frozen=True):
     """What is answered. `cut`: so many bytes of the body arrive, then the connection breaks; `drip_s`: the pause after
-    each byte of it; `raw` replaces everything.
+    each byte of it; `raw` replaces everything. `stream` is a body in chunks (RFC 9112 7.1) that goes on while it lasts.
     """
 
     status: int = 200
@@ -50,6 +50,7 @@ class Reply(Struct, frozen=True):
     cut: int | None = None
     drip_s: float = 0.0
     raw: bytes | None = None
+    stream: AsyncGenerator[bytes, None] | None = None
 
 
 Handler = Callable[[Request], Awaitable[Reply]]
@@ -107,14 +108,23 @@ class Wire:
             writer.write(reply.raw)
             await writer.drain()
             return False
+        size = f"Content-Length: {len(reply.body)}" if reply.stream is None else "Transfer-Encoding: chunked"
         head = [
             f"HTTP/1.1 {reply.status} Said",
             f"Date: {formatdate(self._now_s() + self.skew_s, usegmt=True)}",
             f"Content-Type: {reply.content_type}",
-            f"Content-Length: {len(reply.body)}",
+            size,
             *(f"{name}: {value}" for name, value in reply.headers),
         ]
         writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+        if reply.stream is not None:
+            async with aclosing(reply.stream):
+                async for piece in reply.stream:
+                    writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                    await writer.drain()
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+            return True
         body = reply.body if reply.cut is None else reply.body[: reply.cut]
         if reply.drip_s:
             for at in range(len(body)):
