@@ -2,6 +2,7 @@
 
 Every in-process row is driven by the same code, so its cost is the same for all of them. A client sends its next
 request only after the answer to the last one. Meetings are drawn from `KEYS` numbers; their bytes are ready beforehand.
+No two rounds draw alike: who knows a booking already has nothing to keep, and its answer says nothing about a disk.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
+from itertools import count
 from typing import Final
 
 from bench.figures import Figures, figures_of
@@ -32,6 +34,8 @@ AsyncCommit = Callable[[int, bytes], Awaitable[None]]
 BlockingCommit = Callable[[int, bytes], None]
 Opening = Callable[[], Awaitable[AsyncCommit]]
 Closing = Callable[[], Awaitable[None]]
+
+_rounds = count(1)
 
 
 @cache
@@ -55,12 +59,12 @@ def run_async(opening: Opening, closing: Closing, clients: int, seconds: float) 
 
 
 async def _closed_loop(commit: AsyncCommit, clients: int, seconds: float) -> Figures:
-    bodies, latencies_s = ready_bodies(), list[float]()
+    bodies, latencies_s, drawn = ready_bodies(), list[float](), next(_rounds)
     begin_s = time.perf_counter()
     end_s = begin_s + seconds
 
     async def client(seed: int) -> None:
-        dice = random.Random(seed)
+        dice = random.Random(f"{drawn}/{seed}")
         sent_s = time.perf_counter()
         while sent_s < end_s:
             await commit(dice.randrange(KEYS), bodies[dice.randrange(BODIES)])
@@ -74,13 +78,13 @@ async def _closed_loop(commit: AsyncCommit, clients: int, seconds: float) -> Fig
 
 def run_threads(commit: BlockingCommit, clients: int, seconds: float) -> Figures:
     """So many threads, each committing one meeting after the other."""
-    bodies, latencies_s = ready_bodies(), list[float]()
+    bodies, latencies_s, drawn = ready_bodies(), list[float](), next(_rounds)
     failures = list[Exception]()
     begin_s = time.perf_counter()
     end_s = begin_s + seconds
 
     def client(seed: int) -> None:
-        dice, own_s = random.Random(seed), list[float]()
+        dice, own_s = random.Random(f"{drawn}/{seed}"), list[float]()
         sent_s = time.perf_counter()
         try:
             while sent_s < end_s:

@@ -186,12 +186,17 @@ class InProcess:
         self._loop = asyncio.get_running_loop()
         self._committer = Committer(self._node.database, self._kept_from_thread, self._failed_from_thread)
         self._committer.start()
-        places, contents, handle = ready_places(), ready_contents(), self._node.handle
+        node = self._node
+        places, contents, handle = ready_places(), ready_contents(), node.handle
         loop, committer, waiting = self._loop, self._committer, self._waiting
 
         def commit(key: int, body: bytes) -> asyncio.Future[None]:
             handled = handle(booking_of(places[key], contents[body]), self._now_s())
             future: asyncio.Future[None] = loop.create_future()
+            if node.database.kept.seq >= handled.seq:
+                # The booking that is there already: no frame is written, and nobody will call about one.
+                future.set_result(None)
+                return future
             waiting.append((handled.seq, future))
             committer.wake()
             return future
@@ -425,7 +430,8 @@ class Restart(StoreRestart):
     does = (
         "`meetkeeper run` from exec until GET /health/ready is answered with 200; the home holds a snapshot, and the "
         f"last {TAIL_PERCENT} % of the meetings in the journal behind it; checksums verified, all indexes built, "
-        "nothing left to do outside; memory is the server's resident set"
+        "nothing left to do outside; memory is the resident set of the node, which holds the meetings (the small agent "
+        "that started it is beside it, the same for any number of them)"
     )
 
     def load(self, folder: Path, make_cold: Callable[[], None]) -> Loaded:
@@ -436,7 +442,7 @@ class Restart(StoreRestart):
         server = serve(home, folder)
         try:
             server.wait_until(lambda: _asked(port, "/health/ready", "")[0] == OK, LOAD_S)
-            seconds, memory = time.perf_counter() - begin_s, resident_bytes(server.pid)
+            seconds, memory = time.perf_counter() - begin_s, resident_bytes(node_of(home))
             _, metrics = _asked(port, "/metrics", home.cli_token() or "")
         finally:
             server.stop()
@@ -444,8 +450,13 @@ class Restart(StoreRestart):
         return Loaded(seconds, memory, round(held))
 
 
+def node_of(home: Home) -> int:
+    """The process that holds the home and its meetings: `meetkeeper run` itself is but its agent."""
+    return int((home.path / "local" / "lock").read_text().split()[-1])
+
+
 def serve(home: Home, folder: Path) -> Child:
-    """The server of a home, as people start it."""
+    """The server of a home, as people start it: an agent, and the node as its child."""
     argv: Argv = [sys.executable, "-m", "meetkeeper.app.main", "run", home.path]
     return Child(argv, folder / "server.log", cwd=Path.cwd())
 

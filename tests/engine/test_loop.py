@@ -11,7 +11,7 @@ from meetkeeper.core.configuration import RoomConfig
 from meetkeeper.core.effects import Phase
 from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.state import Status
-from meetkeeper.core.words import MeetingId, RoomId, Step
+from meetkeeper.core.words import MeetingId, RoomId, Step, Uid
 from meetkeeper.engine.loop import SUBSCRIBER_FRAMES_MAX, FellBehind
 from tests.engine.desk import EIO, ENOSPC, KARI, OLA, Desk, make_config, until
 
@@ -26,6 +26,20 @@ async def test_a_booking_is_on_disk_before_its_answer() -> None:
         found.disk = desk.disk.killed()
         again = found.start()
         assert again.state.meetings[MeetingId(answer)].step in (Step.SCHEDULED, Step.PROVISIONED)
+
+
+async def test_a_booking_that_is_there_already_is_answered_at_once() -> None:
+    """Asked again it needs no frame, and no flush will ever call for it: the answer does not wait for one."""
+    desk = Desk()
+    async with desk.running() as engine:
+        booking = desk.booking(uid=Uid("same"))
+        first = (await engine.submit(booking)).answer
+        await until(lambda: not engine.state.outbox)
+        seq = engine.applied_seq
+        async with asyncio.timeout(10.0):
+            for _ in range(3):
+                assert (await engine.submit(booking)).answer == first
+        assert engine.applied_seq == seq
 
 
 async def test_a_meeting_goes_through_all_its_steps() -> None:

@@ -4,6 +4,8 @@ import errno
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -11,11 +13,14 @@ from meetkeeper.core.errors import MeetkeeperError, OurMistake, Unavailable
 from meetkeeper.core.plan import Plan
 from meetkeeper.ha.words import Position
 from meetkeeper.host.disk import RealDisk
+from meetkeeper.store import committer as committing
 from meetkeeper.store.committer import Committer
 from meetkeeper.store.database import Database
 from meetkeeper.store.journal import Batch
 from meetkeeper.testing.disk import CrashDisk
 from tests.codec.plans import meeting_kept
+
+TraceFunction = Callable[[FrameType, str, Any], Any]
 
 
 class Told:
@@ -64,6 +69,48 @@ def test_everything_is_kept_and_told_in_order(tmp_path: Path) -> None:
     committer.stop()
     database.close()
     assert Database.open(RealDisk(tmp_path)).position.seq == 500
+
+
+def test_no_call_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever commits and calls is heard, at whichever line of its round the committer is just then."""
+    monkeypatch.setattr(committing, "QUIET_S", 60.0)  # else its next look round would make good a lost call
+    lines = 0
+    while _is_heard_at(lines):
+        lines += 1
+    assert lines > 15
+
+
+def _is_heard_at(line: int) -> bool:
+    """Commit and call while the committer, called before, stands at so many lines; False when it waits by then."""
+    database, told = Database.open(CrashDisk()), Told()
+    database.open_reign(1)
+    committer = Committer(database, told.on_kept, told.on_failed)
+    called, left = False, line
+
+    def look(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        nonlocal called, left
+        if frame.f_code.co_filename != committing.__file__:
+            return None
+        if event == "line" and not called:
+            left -= 1
+            if left < 0:
+                called = True
+                database.commit(plan(2))
+                committer.wake()
+        return look
+
+    database.commit(plan(1))
+    committer.wake()
+    threading.settrace(look)
+    try:
+        committer.start()  # from here on its thread alone commits
+    finally:
+        threading.settrace(None)
+    told.until(lambda one: bool(one.kept) and one.kept[-1] == (2 if called else 1))
+    heard = called
+    committer.stop()
+    assert not told.failures
+    return heard
 
 
 def test_stopping_flushes_what_waits(tmp_path: Path) -> None:
