@@ -18,6 +18,8 @@ from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.words import Entry, Person
 
 DELETED_KEPT_MAX = 10_000
+ID_BYTES = 114
+"""152 characters."""
 
 
 class Answer(StrEnum):
@@ -317,9 +319,10 @@ class Mailbox:
         )
 
     def _new_id(self) -> str:
-        """Opaque, of one mailbox, and told apart by case."""
+        """Opaque, of one mailbox, told apart by case, and as long as a real one: DavMail knows ids by that."""
         self._counter += 1
-        return b64encode(sha256(f"{self.address}\n{self._counter}".encode()).digest() * 2).decode()
+        digest = sha256(f"{self.address}\n{self._counter}".encode()).digest()
+        return b64encode((digest * 4)[:ID_BYTES]).decode()
 
     def _key(self) -> str:
         return b64encode(f"CK{self._version:012d}".encode()).decode()

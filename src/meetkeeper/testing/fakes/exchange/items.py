@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from tzlocal.windows_tz import tz_win
 
-from meetkeeper.core.words import Entry, Person
+from meetkeeper.core.words import CalendarItem, Entry, Person, Uid
+from meetkeeper.itemtext.writing import Venue, to_calendar
+from meetkeeper.testing.fakes.exchange import mapi
 from meetkeeper.testing.fakes.exchange.patterns import recurrence
 from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
 
@@ -114,12 +116,24 @@ class Writer:
         return f"<t:{name}>{''.join(parts)}</t:{name}>"
 
     def _fields(self, stored: Stored, entry: Entry, shape: Shape) -> Iterator[tuple[str, Callable[[], str]]]:
+        if "item:MimeContent" in shape.fields:
+            yield "item:MimeContent", lambda: _mime(stored)
+        for name in sorted(shape.fields):
+            computed = mapi.told(stored, name) if name.partition(":")[0] in ("tag", "Appointment") else None
+            if computed is not None:
+                yield name, lambda name=name, told=computed: mapi.element(name, *told)  # type: ignore[misc]
+        yield (
+            mapi.INSTANCE_TYPE,
+            lambda: mapi.element(mapi.INSTANCE_TYPE, *(mapi.told(stored, mapi.INSTANCE_TYPE) or ("", ""))),
+        )
         yield "item:ItemClass", lambda: _tag("ItemClass", stored.item_class)
         yield "item:Subject", lambda: _tag("Subject", entry.subject) if entry.subject else ""
         yield "item:Sensitivity", lambda: _tag("Sensitivity", "Private" if entry.private else "Normal")
         yield "item:Body", lambda: self._body(stored, entry, shape)
         yield "item:DateTimeCreated", lambda: _tag("DateTimeCreated", self._stamp(stored.made_s))
         for name, value in stored.properties:
+            if name.startswith("tag:"):
+                continue
             yield f"PublicStrings:{name}", lambda name=name, value=value: _property(name, value)  # type: ignore[misc]
         if not self._style.no_goid:
             yield "Meeting:35", lambda: _goid(stored.uid)
@@ -239,6 +253,16 @@ class Writer:
             for wall in stored.master.exdates
         )
         return f"<t:DeletedOccurrences>{lines}</t:DeletedOccurrences>"
+
+
+def _mime(stored: Stored) -> str:
+    """The item as an iCalendar object."""
+    item = CalendarItem(
+        href=stored.id, uid=Uid(stored.uid), fingerprint="", master=stored.master, overrides=stored.overrides
+    )
+    lines = to_calendar(item, Venue()).split(b"\r\n")
+    text = base64.b64encode(b"\r\n".join(line for line in lines if not line.startswith(b"X-"))).decode()
+    return f'<t:MimeContent CharacterSet="UTF-8">{text}</t:MimeContent>'
 
 
 def _plain(stored: Stored, entry: Entry) -> str:

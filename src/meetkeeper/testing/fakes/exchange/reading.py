@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from meetkeeper.core.recurrence import expand
 from meetkeeper.core.words import CalendarItem, Entry, Uid
-from meetkeeper.testing.fakes.exchange import soap
+from meetkeeper.testing.fakes.exchange import folders, mapi, soap
 from meetkeeper.testing.fakes.exchange.cookies import Bad, Mark, read_mark, write_mark
 from meetkeeper.testing.fakes.exchange.items import Shape, Writer, goid_of, occurrence_of
 from meetkeeper.testing.fakes.exchange.soap import MES, TYP
@@ -46,6 +46,8 @@ def which_folder(fake: "FakeExchange", element: Element | None, acting: str) -> 
         return "ErrorInvalidRequest"
     one = element[0]
     address, name = acting, one.get("Id", "")
+    if name in fake.folders:
+        return fake.folders[name], "calendar"
     if one.tag == f"{TYP}DistinguishedFolderId":
         named = one.findtext(f"{TYP}Mailbox/{TYP}EmailAddress")
         address = (named or acting).strip().lower()
@@ -84,15 +86,26 @@ def find_folder(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     if isinstance(found, str):
         return soap.response("FindFolder", soap.failure("FindFolder", found))
     mailbox, parent = found
-    inside = [name for name, *_ in FOLDERS if name not in ("root", parent)]
-    folders = "".join(_folder(mailbox, name) for name in inside if parent in ("root", "msgfolderroot"))
+    wanted = asked.element.find(f"{MES}Restriction/{TYP}IsEqualTo//{TYP}Constant")
+    title = "" if wanted is None else wanted.get("Value", "")
+    inside = [name for name, _, _, shown in FOLDERS if name not in ("root", parent) and title in ("", shown)]
+    found_here = "".join(_folder(mailbox, name) for name in inside if parent in ("root", "msgfolderroot"))
+    found_here += "".join(_made(one) for one in folders.made_in(fake, mailbox.address, title))
     if fake.no_root_folder:
-        return soap.response("FindFolder", soap.success("FindFolder", f"<t:Folders>{folders}</t:Folders>"))
+        return soap.response("FindFolder", soap.success("FindFolder", f"<t:Folders>{found_here}</t:Folders>"))
     root = (
         f'<m:RootFolder IndexedPagingOffset="{len(inside)}" TotalItemsInView="{len(inside)}"'
-        f' IncludesLastItemInRange="true"><t:Folders>{folders}</t:Folders></m:RootFolder>'
+        f' IncludesLastItemInRange="true"><t:Folders>{found_here}</t:Folders></m:RootFolder>'
     )
     return soap.response("FindFolder", soap.success("FindFolder", root))
+
+
+def _made(folder: Mailbox) -> str:
+    return (
+        f'<t:CalendarFolder><t:FolderId Id="{escape(folder.address)}" ChangeKey="AQAAAA=="/>'
+        f"<t:FolderClass>IPF.Appointment</t:FolderClass><t:DisplayName>{escape(folder.name)}</t:DisplayName>"
+        f"<t:TotalCount>{len(folder.items)}</t:TotalCount></t:CalendarFolder>"
+    )
 
 
 def _folder(mailbox: Mailbox, name: str) -> str:
@@ -213,7 +226,7 @@ def find_item_by_id(fake: "FakeExchange", item_id: str) -> tuple[Mailbox, Stored
     """The mailbox and the item of this id, and which changed occurrence of it is meant."""
     occurrence = occurrence_of(item_id)
     master_id = item_id if occurrence is None else occurrence[0]
-    for mailbox in fake.site.mailboxes.values():
+    for mailbox in (*fake.site.mailboxes.values(), *fake.folders.values()):
         stored = mailbox.items.get(master_id) or mailbox.deleted(master_id)
         if stored is None:
             continue
@@ -280,10 +293,11 @@ def _fits(test: Element, stored: Stored) -> bool:
     value = "" if constant is None else constant.get("Value", "")
     if uri.tag == f"{TYP}FieldURI":
         return uri.get("FieldURI") == "calendar:UID" and stored.uid == value
-    name = soap.property_name(uri)
+    name = mapi.property_name(uri)
     if name == "Meeting:35":
         return b64encode(goid_of(stored.uid)).decode() == value
-    return dict(stored.properties).get(name.partition(":")[2]) == value
+    told = mapi.told(stored, name)
+    return told is not None and told[1] == value
 
 
 def _instant(text: str) -> datetime:
@@ -307,12 +321,14 @@ def resolve_names(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     return soap.response("ResolveNames", soap.success("ResolveNames", inside))
 
 
-def convert_id(_fake: "FakeExchange", asked: soap.Asked) -> bytes:
-    """ConvertId: ids are told back as they came."""
+def convert_id(fake: "FakeExchange", asked: soap.Asked) -> bytes:
+    """ConvertId: ids are told back as they came, with the address of the mailbox that they really belong to."""
+    owners = {folder_id(box, name): box for box in fake.site.mailboxes.values() for name, *_ in FOLDERS}
     wanted = asked.element.get("DestinationFormat", "EwsId")
     messages = []
     for one in asked.element.find(f"{MES}SourceIds") or ():
         told = f'<m:AlternateId xmlns:x="x" Format="{wanted}" Id="{escape(one.get("Id", ""))}" '
-        told += f'Mailbox="{escape(one.get("Mailbox", ""))}"/>'
+        owner = owners.get(one.get("Id", ""))
+        told += f'Mailbox="{escape(one.get("Mailbox", "") if owner is None else owner.address)}"/>'
         messages.append(soap.success("ConvertId", told.replace('xmlns:x="x" ', "")))
     return soap.response("ConvertId", *messages)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 from msgspec import Struct
 from msgspec.structs import replace
 
-from meetkeeper.testing.fakes.exchange import reading, soap, writing
+from meetkeeper.testing.fakes.exchange import folders, reading, soap, writing
 from meetkeeper.testing.fakes.exchange.cookies import Bad
 from meetkeeper.testing.fakes.exchange.items import Style, Writer
 from meetkeeper.testing.fakes.exchange.streaming import COOKIE, Streaming
@@ -29,6 +29,9 @@ _OPERATIONS: dict[str, Callable[["FakeExchange", soap.Asked], bytes]] = {
     "CreateItem": writing.create_item,
     "UpdateItem": writing.update_item,
     "DeleteItem": writing.delete_item,
+    "CreateFolder": folders.create_folder,
+    "DeleteFolder": folders.delete_folder,
+    "GetUserConfiguration": folders.get_user_configuration,
 }
 
 
@@ -55,7 +58,7 @@ class FakeExchange:
     `refuse_cookies`, `stuck` the same state and never the last page. `busy` that many requests are answered
     ErrorServerBusy, with `back_off_ms` if set. `vanishing` ids that GetItem doesn't find. `trick` may answer instead.
     `streaming` has the switches of notifications. `complaints` collects what a real server's operator would complain
-    about.
+    about. `folders` are calendars that clients made beside the room's own, by id.
     """
 
     def __init__(self, site: Site | None = None, *, now_s: Callable[[], float] = time.time) -> None:
@@ -84,6 +87,7 @@ class FakeExchange:
         self.complaints: list[str] = []
         self.serials: dict[str, int] = {}
         self.streaming = Streaming()
+        self.folders: dict[str, Mailbox] = {}
         self.wire = Wire(self._handle, now_s)
         self._tls = False
         self._issued = 0
@@ -120,7 +124,11 @@ class FakeExchange:
         """Whoever acts as the mailbox may read it, and whoever has rights on calendar folders."""
         if mailbox.denied:
             return False
-        return acting_as == mailbox.address or self.readers is None or acting_as in self.readers
+        return (
+            acting_as == mailbox.address.partition("|")[0]
+            or self.readers is None
+            or acting_as in self.readers
+        )
 
     # --- inside ----------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from defusedxml.ElementTree import fromstring
 from msgspec import Struct
 
 from meetkeeper.testing.fakes.exchange.items import Shape
+from meetkeeper.testing.fakes.exchange.mapi import property_name
 
 SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
 MES = "{http://schemas.microsoft.com/exchange/services/2006/messages}"
@@ -21,10 +22,6 @@ _VERSION = (
     '<t:ServerVersionInfo MajorVersion="15" MinorVersion="2" MajorBuildNumber="2562" MinorBuildNumber="17" '
 )
 _HEADER = f'<s:Header>{_VERSION}Version="V2017_07_11"/></s:Header>'
-_SETS = {
-    "6ed8da90-450b-101b-98da-00aa003f1305": "Meeting",
-    "00020329-0000-0000-c000-000000000046": "PublicStrings",
-}
 
 
 class Asked(Struct, frozen=True):
@@ -58,14 +55,9 @@ def shape_of(operation: Element) -> Shape:
     fields = {one.get("FieldURI", "") for one in shape.iter(f"{TYP}FieldURI")}
     fields |= {property_name(one) for one in shape.iter(f"{TYP}ExtendedFieldURI")}
     text = (shape.findtext(f"{TYP}BodyType") or "").strip() == "Text"
+    if (shape.findtext(f"{TYP}IncludeMimeContent") or "").strip() == "true":
+        fields.add("item:MimeContent")
     return Shape(whole=base != "IdOnly", fields=frozenset(fields), text_body=text)
-
-
-def property_name(uri: Element) -> str:
-    """`Meeting:35` or `PublicStrings:name` of an ExtendedFieldURI."""
-    place = uri.get("DistinguishedPropertySetId") or _SETS.get((uri.get("PropertySetId") or "").lower(), "?")
-    number = uri.get("PropertyId")
-    return f"{place}:{int(number, 0) if number else uri.get('PropertyName', '')}"
 
 
 def ids_in(operation: Element) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """What the fake does when it is written to: CreateItem, UpdateItem, DeleteItem. Mails that would go out are counted."""
 
+from base64 import b64decode
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import Element
@@ -8,9 +9,11 @@ from zoneinfo import ZoneInfo
 from msgspec.structs import replace
 from tzlocal.windows_tz import win_tz
 
-from meetkeeper.core.words import Entry, Person
+from meetkeeper.core.words import CalendarItem, Entry, Person
+from meetkeeper.itemtext.reading import read_item
 from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.items import GOID_HEADER
+from meetkeeper.testing.fakes.exchange.mapi import property_name
 from meetkeeper.testing.fakes.exchange.reading import find_item_by_id, which_folder
 from meetkeeper.testing.fakes.exchange.soap import MES, TYP
 from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
@@ -50,6 +53,10 @@ def create_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     mailbox, _ = found
     messages = []
     for element in asked.element.find(f"{MES}Items") or ():
+        mime = element.findtext(f"{TYP}MimeContent")
+        if mime is not None:
+            messages.append(_create_from_text(mailbox, element, b64decode(mime)))
+            continue
         entry = _changed(Entry(start=datetime(2000, 1, 1), duration_s=0), element)  # noqa: DTZ001 - a wall time
         uid = element.findtext(f"{TYP}UID") or GOID_HEADER.hex().upper() + f"{mailbox.version:064X}"
         stored = mailbox.put(uid, entry, answer=Answer.ORGANIZER, properties=_properties((), element))
@@ -59,6 +66,22 @@ def create_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
         )
         messages.append(soap.success("CreateItem", f"<m:Items>{told}</m:Items>"))
     return soap.response("CreateItem", *messages)
+
+
+def _create_from_text(mailbox: Mailbox, element: Element, text: bytes) -> str:
+    """An item made of its MimeContent, an iCalendar object; the mailbox itself is its organizer."""
+    item = read_item("", text, own_email=mailbox.address, room_emails=frozenset({mailbox.address}))
+    if not isinstance(item, CalendarItem) or item.master is None:
+        return soap.failure("CreateItem", "ErrorMimeContentInvalid", "<m:Items/>")
+    stored = mailbox.put(
+        item.uid,
+        item.master,
+        item.overrides,
+        answer=Answer.ORGANIZER,
+        properties=_properties((), element),
+    )
+    told = f'<t:CalendarItem><t:ItemId Id="{stored.id}" ChangeKey="{stored.change_key}"/></t:CalendarItem>'
+    return soap.success("CreateItem", f"<m:Items>{told}</m:Items>")
 
 
 def update_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
@@ -118,7 +141,7 @@ def _updated(mailbox: Mailbox, stored: Stored, change: Element) -> Stored:
             if field == "calendar:Recurrence":
                 entry = replace(entry, rrule="", exdates=())
             elif update[0].tag == f"{TYP}ExtendedFieldURI":
-                name = soap.property_name(update[0]).partition(":")[2]
+                name = property_name(update[0]).partition(":")[2]
                 properties = tuple(one for one in properties if one[0] != name)
     return mailbox.put(
         stored.uid, entry, stored.overrides, item_id=stored.id, properties=properties, body_html=html
@@ -128,8 +151,8 @@ def _updated(mailbox: Mailbox, stored: Stored, change: Element) -> Stored:
 def _properties(before: tuple[tuple[str, str], ...], element: Element) -> tuple[tuple[str, str], ...]:
     said = dict(before)
     for one in element.iter(f"{TYP}ExtendedProperty"):
-        name = soap.property_name(one[0])
-        said[name.partition(":")[2]] = one.findtext(f"{TYP}Value") or ""
+        name = property_name(one[0])
+        said[name if name.startswith("tag:") else name.partition(":")[2]] = one.findtext(f"{TYP}Value") or ""
     return tuple(said.items())
 
 
