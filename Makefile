@@ -4,6 +4,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-check test check sim soak bench docs fmt lock clean
 SHELL := bash
+# Tests start hundreds of processes: each module is compiled once, not by each of them.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 SEEDS ?= 200

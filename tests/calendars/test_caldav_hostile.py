@@ -612,7 +612,7 @@ async def test_a_closed_source_says_so(server: StandIn) -> None:
         await hang(writer, request)
 
     server.tricks["discover"] = silent
-    source = server.source(PLENTY)
+    source = server.source(Limits(read_s=1, request_s=30, pass_s=60))
     running = asyncio.create_task(source.probe())
     await arrived.wait()
     await source.close()

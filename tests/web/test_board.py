@@ -2,18 +2,21 @@
 
 import asyncio
 import re
+import typing
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
+from meetkeeper.api.risks import Kind, Risk
 from meetkeeper.core.changes import EffectMoved, RoomTold
 from meetkeeper.core.plan import Plan
 from meetkeeper.core.state import RoomNews, Status
 from meetkeeper.core.words import RoomId
 from meetkeeper.web.board import make_board
 from meetkeeper.web.board_routes import PARTS, View, _news
-from meetkeeper.web.pages import span
+from meetkeeper.web.pages import render, span, zone_word
 from tests.api.house import NOW_S, PASSWORD, House, config, open_house
 
 
@@ -257,3 +260,34 @@ async def test_overlapping_meetings_stand_in_lanes(house: House) -> None:
 def test_lengths_are_said_as_one_says_them(seconds: int, words: str) -> None:
     """Seconds, minutes, hours and days, never more precise than useful."""
     assert span(seconds) == words
+
+
+@pytest.mark.parametrize("kind", typing.get_args(Kind))
+async def test_whatever_may_go_wrong_can_be_shown(house: House, kind: Kind) -> None:
+    """A risk of any kind has its line and its word; its hour is told by the board's clock."""
+    risk = Risk(
+        level="red", kind=kind, about="oslo-4", at="2027-03-03T04:00:00-05:00", room="oslo-4", subject="",
+        text="It is so.", do="Do this.", at_s=NOW_S,
+    )  # fmt: skip
+    board = make_board(house.engine.state, house.engine.status(), NOW_S)
+    board = msgspec.structs.replace(board, wrong=(risk,), wrong_count=1, wrong_red=1)
+    text = render("board_wrong.html", board=board, proof="")
+    assert "It is so." in text
+    assert ("calendar item" if kind == "item" else kind) in text
+    assert f'<span class="when">{board.now}</span>' in text
+
+
+async def test_a_board_in_the_night_shows_now(house: House) -> None:
+    """The timeline reaches to the present hour of today, and on another day only as far as meetings do."""
+    late_s = NOW_S - NOW_S % 86_400 + 22 * 3_600 + 1_200
+    status = house.engine.status()
+    today = make_board(house.engine.state, status, late_s).timeline
+    assert today.now_slot is not None
+    another = make_board(house.engine.state, status, late_s, "2027-03-20").timeline
+    assert len(another.hours) == 12
+
+
+def test_a_zone_is_named_as_people_know_it() -> None:
+    """UTC has many names in the zone data and one on the page."""
+    assert zone_word("Etc/UTC") == "UTC"
+    assert zone_word("Europe/Oslo") == "Europe/Oslo"

@@ -1,13 +1,17 @@
 """The pair on the board: both servers, what lies between them, what needs attention; nothing on a server by itself."""
 
 import pytest
+from msgspec.structs import replace
 
 from meetkeeper.api.risks import risks
+from meetkeeper.engine.seat import peer_readiness
 from meetkeeper.engine.status import PairStatus
+from meetkeeper.ha.words import Facts, Role
 from meetkeeper.web.board import make_board
 from meetkeeper.web.pages import render
 from meetkeeper.web.routes import routes
 from tests.api.house import NOW_S, READS, House, open_house, pair_status
+from tests.ha.views import passive, record
 
 AWAY = "mk-b is not there."
 
@@ -101,3 +105,23 @@ async def test_an_alarm_needs_attention_and_stands_in_the_figures() -> None:
         assert 'meetkeeper_pair_standby{verdict="unknown"} 1.0' in figures
         seen = (await house.client.get("/api/v1/cluster", headers=READS)).json()["pair"]
         assert seen["loss"] == 12
+
+
+async def test_a_line_that_carries_nothing_is_no_good_line() -> None:
+    """A server that stands still keeps its connections: the panel says silent and since when, in red."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = pair_status(heard_s=9.2)
+        text = page_of(house)
+        assert '<span class="tag bad">silent</span>' in text
+        assert "9 s ago" in text
+        house.engine.pair = pair_status(heard_s=float("inf"))
+        assert "silent" not in page_of(house)
+
+
+def test_a_verdict_from_before_the_passive_fell_behind_counts_no_longer() -> None:
+    """The active server passes the passive one's word on while it is linked and in sync, and not after."""
+    facts, both = Facts(ready="ready"), passive(role=Role.ACTIVE, record=record(active="a"))
+    assert peer_readiness(both, facts) == ("ready", ())
+    alone = replace(both, record=record(active="a", in_sync=("a",)))
+    assert peer_readiness(alone, facts) == ("not ready", ("b does not hold everything yet.",))
+    assert peer_readiness(replace(both, linked=False), facts) == ("unknown", ("b is not there.",))

@@ -29,13 +29,27 @@ CALENDAR_SILENT_S = 300
 ROWS_MAX = 200
 
 Level = Literal["red", "amber"]
+Kind = Literal[
+    "server",
+    "mail",
+    "pair",
+    "standby",
+    "settings",
+    "brake",
+    "audit",
+    "calendar",
+    "item",
+    "bridge",
+    "meeting",
+    "outbox",
+]
 
 
 class Risk(Struct, frozen=True, kw_only=True):
     """Something that may go wrong. `at` is when it bites, None for now; `about` is what to ask `explain` for."""
 
     level: Level
-    kind: str
+    kind: Kind
     about: str
     at: str | None
     room: str
@@ -199,7 +213,8 @@ def _meetings(state: State, cluster: ClusterConfig, now_s: float) -> Iterator[Ri
             continue
         level: Level = "red"
         if to_start_s < -LATE_S:
-            text = f"should be open since {times.iso_utc(now_s + to_start_s)[11:16]} UTC and is not"
+            since = times.iso(now_s + to_start_s, times.display_zone(cluster.time_zone))[11:16]
+            text = f"should be open since {since} and is not"
         elif found.step is Step.SCHEDULED and to_start_s < SOON_S:
             level = "red" if to_start_s < NOW_S else "amber"
             text = f"has no confirmed VMR on bridge {meeting.vmr.bridge or '(none)'} yet"
@@ -288,5 +303,5 @@ def _subject(subject: str, *, private: bool) -> str:
     return "Private meeting" if private else subject
 
 
-def _now(level: Level, kind: str, about: str, text: str, do: str, *, room: str = "") -> Risk:
+def _now(level: Level, kind: Kind, about: str, text: str, do: str, *, room: str = "") -> Risk:
     return Risk(level=level, kind=kind, about=about, at=None, room=room, subject="", text=text, do=do)

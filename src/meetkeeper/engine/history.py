@@ -3,7 +3,7 @@
 import msgspec
 
 from meetkeeper.codec import record
-from meetkeeper.core.changes import MeetingKept, MeetingStepped
+from meetkeeper.core.changes import EffectMoved, IdempotencyKept, ItemKept, MeetingKept, MeetingStepped
 from meetkeeper.core.effects import key_of
 from meetkeeper.core.plan import Plan
 from meetkeeper.engine.status import HistoryLine, HistoryRow
@@ -53,6 +53,16 @@ def _words(change: msgspec.Struct) -> str:
             return f"{change.id} is {change.step}"
         case MeetingKept():
             return f"{change.id} in {', '.join(change.rooms)}, {change.step}"
+        case ItemKept():
+            gone = ", gone" if change.gone else ""
+            held = ", held by the brake" if change.held else ""
+            return f"{change.href} in the calendar of {change.room}{gone}{held}"
+        case EffectMoved():
+            tries = f", try {change.tries}" if change.tries > 1 else ""
+            reason = f": {change.reason}" if change.reason else ""
+            return f"{change.key} is {change.status}{tries}{reason}"
+        case IdempotencyKept():
+            return f"a request said twice is answered once, with {change.answer}"
         case _:
             shown = (name for name in change.__struct_fields__ if name not in _HIDDEN_FIELDS)
             return ", ".join(

@@ -24,8 +24,8 @@ from meetkeeper.engine.loop import Engine, FellBehind, Subscription
 from meetkeeper.engine.node import KeptFrame
 from meetkeeper.engine.pair import Pair
 from meetkeeper.engine.status import EngineStatus, HistoryRow, MailStatus, PairStatus
-from meetkeeper.ha.view import alarms, is_in_sync, possible_loss
-from meetkeeper.ha.words import Mode, Role
+from meetkeeper.ha.view import View, alarms, is_in_sync, possible_loss
+from meetkeeper.ha.words import Facts, Mode, Role
 from meetkeeper.ports.bridge import Door
 from meetkeeper.ports.clock import Clock
 
@@ -163,7 +163,9 @@ class Seat:
         view, now_s = heart.view, self._pair.steady_s()
         mine, theirs = self._pair.database.kept.seq, view.peer_position.seq
         active = view.role in (Role.ACTIVE, Role.YIELDING)
-        facts = heart.peer_facts if active else parts.facts()
+        ready, reasons = (
+            peer_readiness(view, heart.peer_facts) if active else own_readiness(view, parts.facts())
+        )
         both = view.mode is not Mode.ASYNC and is_in_sync(view, view.peer) and is_in_sync(view, view.me)
         return PairStatus(
             me=view.me,
@@ -185,8 +187,8 @@ class Seat:
             behind=max(0, mine - theirs if active else theirs - mine),
             loss=possible_loss(view, self._pair.released_seq()) if active else 0,
             durability="both" if both else "local",
-            ready=facts.ready if view.linked else "unknown",
-            reasons=facts.reasons if view.linked else (f"{view.peer} is not there.",),
+            ready=ready,
+            reasons=reasons,
             alarms=tuple(sorted(alarms(view, now_s).items())),
             rows=tuple(
                 f"{one.number}: {one.before} → {one.after}" for one in list(heart.taken)[-ROWS_SHOWN:]
@@ -195,6 +197,20 @@ class Seat:
             home=view.me if view.founds else view.peer,
             maintenance_left_s=max(0.0, view.maintenance_until_s - now_s),
         )
+
+
+def own_readiness(view: View, facts: Facts) -> tuple[str, tuple[str, ...]]:
+    """This passive server's verdict on itself and its reasons."""
+    return (facts.ready, facts.reasons) if view.linked else ("unknown", (f"{view.peer} is not there.",))
+
+
+def peer_readiness(view: View, facts: Facts) -> tuple[str, tuple[str, ...]]:
+    """The passive server's verdict as its active one may pass it on: none from before it fell behind."""
+    if not view.linked:
+        return "unknown", (f"{view.peer} is not there.",)
+    if view.record is not None and not is_in_sync(view, view.peer):
+        return "not ready", (f"{view.peer} does not hold everything yet.",)
+    return facts.ready, facts.reasons
 
 
 class SeatFrames:

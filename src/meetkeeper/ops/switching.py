@@ -27,6 +27,7 @@ from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
 from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import Step
 from meetkeeper.engine.pair import Pair
+from meetkeeper.engine.seat import peer_readiness
 from meetkeeper.ha import happenings as on
 from meetkeeper.ha.given import can_hand_over
 from meetkeeper.ha.moves import refuse_switchover
@@ -77,12 +78,12 @@ class Switching:
         view, heart = self._pair.heart.view, self._pair.heart
         takes_s, measured = self._pasts.estimate("failover")
         if view.role is not Role.PASSIVE:
-            facts = heart.peer_facts
-            known = view.linked and facts.ready in ("ready", "at risk", "not ready")
+            ready, reasons = peer_readiness(view, heart.peer_facts)
+            known = ready in ("ready", "at risk", "not ready")
             return ReadinessView(
                 server=view.peer,
-                ready=facts.ready if known else "unknown",  # type: ignore[arg-type] # compared above
-                reasons=facts.reasons if view.linked else (f"{view.peer} is not there.",),
+                ready=ready if known else "unknown",  # type: ignore[arg-type] # compared above
+                reasons=reasons,
                 age_s=None,
                 takes_s=takes_s,
                 measured=measured,

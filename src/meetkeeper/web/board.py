@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from meetkeeper.api import queries, times
+from meetkeeper.api.counted import counted
 from meetkeeper.api.gate import EngineStatus
 from meetkeeper.api.queries import Found, Wanted
 from meetkeeper.api.risks import Risk, risks
@@ -18,7 +19,7 @@ from meetkeeper.core.configuration import RoomConfig
 from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import RUNNING_STEPS, Meeting, RoomId, Step
 from meetkeeper.web.grid import HOURS_MAX, LANES_MAX, SLOT_S, SLOTS_PER_HOUR
-from meetkeeper.web.pages import clock, day_and_clock, span
+from meetkeeper.web.pages import clock, day_and_clock, span, zone_word
 from meetkeeper.web.pairboard import PairPanel, pair_panel
 
 LINES_MAX = 6
@@ -109,6 +110,8 @@ class Neighbour(Struct, frozen=True, kw_only=True):
     standing: str
     text: str
     held: int = 0
+    room: str = ""
+    """Whose calendar it is: a page of its own."""
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -158,7 +161,7 @@ def make_board(state: State, status: EngineStatus, now_s: float, day: str = "", 
     return Board(
         now=clock(now_s, zone),
         now_iso=times.iso(now_s, zone),
-        zone=zone.key,
+        zone=zone_word(zone.key),
         wrong=wrong[:RISKS_MAX],
         wrong_red=sum(risk.level == "red" for risk in wrong),
         wrong_count=len(wrong),
@@ -245,7 +248,7 @@ def _timeline(
     rooms, hidden = _rooms_of_day(state, day_from_s, day_until_s, query)
     found = {room: _day_in(state, room, day_from_s, day_until_s, query) for room in rooms}
     every = [one.meeting for several in found.values() for one in several]
-    from_s, hours = _shown_hours(every, day_from_s, day_until_s)
+    from_s, hours = _shown_hours(every, day_from_s, day_until_s, now_s)
     statuses = {one.room: one for one in status.rooms}
     today = day_from_s <= now_s < day_until_s
     now_slot = int(now_s - from_s) // SLOT_S
@@ -299,13 +302,16 @@ def _day_in(state: State, room: RoomId, from_s: int, until_s: int, query: str) -
     return list(queries.page(state, wanted).found)
 
 
-def _shown_hours(meetings: list[Meeting], day_from_s: int, day_until_s: int) -> tuple[int, int]:
-    """The first instant shown and the number of hours: the working day, wider where a meeting needs it."""
+def _shown_hours(meetings: list[Meeting], day_from_s: int, day_until_s: int, now_s: float) -> tuple[int, int]:
+    """The first instant shown and the number of hours: the working day, wider where a meeting or now needs it."""
     day_hours = min(HOURS_MAX, (day_until_s - day_from_s) // 3_600)
     first, last = DAY_FROM_H, min(DAY_UNTIL_H, day_hours)
     for meeting in meetings:
         first = min(first, max(0, (meeting.start_s - day_from_s) // 3_600))
         last = max(last, min(day_hours, -(-(meeting.end_s - day_from_s) // 3_600)))
+    if day_from_s <= now_s < day_until_s:
+        hour = int(now_s - day_from_s) // 3_600
+        first, last = min(first, hour), max(last, min(day_hours, hour + 1))
     return day_from_s + first * 3_600, last - first
 
 
@@ -336,6 +342,12 @@ def _bars(found: list[Found], from_s: int, until_s: int, zone: ZoneInfo) -> tupl
 
 # --- the server ------------------------------------------------------------------------------------------------------
 
+
+def _bridge_words(text: str, vmrs: int) -> str:
+    """Janus 1.1.2 “meetkeeper” answers; 3 VMRs."""
+    return f"{text.rstrip('.')}; {counted(vmrs, 'VMR')}"
+
+
 _CALENDAR_WORDS = {"none": "booked here alone", "waiting": "not read yet"}
 _WORST = {"failing": 0, "waiting": 1, "ok": 2, "none": 3}
 
@@ -365,7 +377,7 @@ def _server(state: State, status: EngineStatus, now_s: float) -> Server:
         calendars_failing=sum(one.standing == "failing" for one in calendars),
         bridges=tuple(
             Neighbour(
-                name=one.id, standing=bridge_standing(one), text=f"{one.kind}, {one.text}, {one.vmrs} VMRs"
+                name=one.id, standing=bridge_standing(one), text=_bridge_words(one.text or one.kind, one.vmrs)
             )
             for one in status.bridges
         ),
@@ -405,6 +417,7 @@ def _calendars(state: State, status: EngineStatus, now_s: float) -> list[Neighbo
                 standing=standing,
                 text=text,
                 held=0 if news is None else news.held,
+                room=room,
             )
         )
     return sorted(found, key=lambda one: (not one.held, _WORST[one.standing]))
@@ -414,4 +427,4 @@ def when_in_full(found: Found, zone: ZoneInfo) -> str:
     """Wed 3 March 2027, 10:30–11:30 (Europe/Oslo)."""
     meeting = found.meeting
     own = times.display_zone(meeting.time_zone, zone.key)
-    return f"{day_and_clock(meeting.start_s, own)}–{clock(meeting.end_s, own)} ({own.key})"
+    return f"{day_and_clock(meeting.start_s, own)}–{clock(meeting.end_s, own)} ({zone_word(own.key)})"

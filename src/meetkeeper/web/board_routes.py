@@ -20,13 +20,12 @@ from meetkeeper.api.guards import caller_of
 from meetkeeper.api.serverviews import HistoryItem, history_item
 from meetkeeper.api.sessions import COOKIE
 from meetkeeper.api.views import vmr_view
-from meetkeeper.api.writes import check_writable
-from meetkeeper.core.commands import Command, Release, ReleaseBrake, Resend, Resync
+from meetkeeper.core.commands import Release, Resend
 from meetkeeper.core.errors import MeetkeeperError
-from meetkeeper.core.words import OPEN_STEPS, EffectKey, MeetingId, RoomId
+from meetkeeper.core.words import OPEN_STEPS, EffectKey, MeetingId
 from meetkeeper.web.board import Board, make_board, subject_of, tone_of, when_in_full, word_of
-from meetkeeper.web.forms import AnyRequest, cookie, read_form
-from meetkeeper.web.pages import page, render
+from meetkeeper.web.forms import AnyRequest, cookie, posted
+from meetkeeper.web.pages import back_to, page, render
 
 NEWS_EVERY_S = 1.0
 """A board is drawn anew at most this often, however much happens …"""
@@ -195,7 +194,7 @@ def _told(row: HistoryItem, at_s: float, zone: str) -> dict[str, object]:
 @post("/meeting/{meeting_id:str}/extend", opt=SESSION, status_code=303)
 async def extend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: FromPath[str]) -> Response[str]:
     """Some minutes longer, if the room is free."""
-    form = await _form(desk, request)
+    form = await posted(desk, request)
     wanted = meeting_id_of(meeting_id)
     found = await desk.engine.read(lambda state: queries.need(state, wanted))
     minutes = form.get("minutes", "")
@@ -204,63 +203,32 @@ async def extend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: FromPath
         await desk.engine.submit(to_extension(body, found.meeting, found.meeting.revision))
     except MeetkeeperError as error:
         return await _meeting_page(desk, request, wanted, error.message, status=409)
-    return _back(f"/meeting/{wanted}?told=extended")
+    return back_to(f"/meeting/{wanted}?told=extended")
 
 
 @post("/meeting/{meeting_id:str}/resend", opt=SESSION, status_code=303)
 async def resend_meeting(desk: AtDesk, request: AnyRequest, meeting_id: FromPath[str]) -> Response[str]:
     """Tell everybody again."""
-    await _form(desk, request)
+    await posted(desk, request)
     wanted = meeting_id_of(meeting_id)
     await desk.engine.submit(Resend(wanted))
-    return _back(f"/meeting/{wanted}?told=resent")
-
-
-@post("/rooms/{room:str}/brake", opt=SESSION, status_code=303)
-async def release_brake(desk: AtDesk, request: AnyRequest, room: FromPath[str]) -> Response[str]:
-    """Decide about vanished items."""
-    form = await _form(desk, request)
-    await _do(desk, ReleaseBrake(RoomId(room), "gone" if form.get("how") == "gone" else "kept"))
-    return _back("/?told=brake")
-
-
-@post("/rooms/{room:str}/resync", opt=SESSION, status_code=303)
-async def resync_room(desk: AtDesk, request: AnyRequest, room: FromPath[str]) -> Response[str]:
-    """Read a calendar anew."""
-    await _form(desk, request)
-    await _do(desk, Resync(RoomId(room)))
-    desk.engine.poke(RoomId(room))
-    return _back("/?told=resync")
+    return back_to(f"/meeting/{wanted}?told=resent")
 
 
 @post("/outbox", opt=SESSION, status_code=303)
 async def release_effect(desk: AtDesk, request: AnyRequest) -> Response[str]:
     """Decide about a parked effect."""
-    form = await _form(desk, request)
-    await _do(desk, Release(EffectKey(form.get("key", "")), "done" if form.get("how") == "done" else "retry"))
-    return _back("/?told=outbox")
+    form = await posted(desk, request)
+    await desk.engine.submit(
+        Release(EffectKey(form.get("key", "")), "done" if form.get("how") == "done" else "retry")
+    )
+    return back_to("/?told=outbox")
 
 
 @get("/docs", opt=SESSION)
 async def show_docs(desk: AtDesk) -> Response[str]:
     """The interface's description."""
     return page("docs.html")
-
-
-async def _form(desk: Desk, request: AnyRequest) -> dict[str, str]:
-    """The form, if it is from a page of this session and writes are taken."""
-    form = await read_form(request)
-    desk.sessions.check_proof(cookie(request, COOKIE), form.get("proof"))
-    check_writable(desk.gate, request.url.path)
-    return form
-
-
-async def _do(desk: Desk, command: Command) -> None:
-    await desk.engine.submit(command)
-
-
-def _back(where: str) -> Response[str]:
-    return Response("", status_code=303, headers={"location": where}, media_type="text/html")
 
 
 def router() -> Router:
@@ -271,8 +239,6 @@ def router() -> Router:
         show_meeting,
         extend_meeting,
         resend_meeting,
-        release_brake,
-        resync_room,
         release_effect,
         show_docs,
     ]

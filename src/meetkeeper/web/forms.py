@@ -6,6 +6,9 @@ from urllib.parse import parse_qsl
 
 from litestar import Request
 
+from meetkeeper.api.desk import Desk
+from meetkeeper.api.sessions import COOKIE
+from meetkeeper.api.writes import check_writable
 from meetkeeper.core.errors import TheirMistake
 
 FORM_BYTES_MAX = 16 * 1024
@@ -22,6 +25,14 @@ async def read_form(request: AnyRequest) -> dict[str, str]:
         raise TheirMistake("too-large", "The form is too large.")
     pairs = parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=50)
     return dict(pairs)
+
+
+async def posted(desk: Desk, request: AnyRequest) -> dict[str, str]:
+    """The form, if it is from a page of this session and writes are taken."""
+    form = await read_form(request)
+    desk.sessions.check_proof(cookie(request, COOKIE), form.get("proof"))
+    check_writable(desk.gate, request.url.path)
+    return form
 
 
 def set_cookie(name: str, value: str, *, path: str, secure: bool, max_age_s: int) -> str:

@@ -21,7 +21,7 @@ from meetkeeper.core.errors import Unavailable
 from meetkeeper.core.words import Alias
 from meetkeeper.web.door import NOTHING, Sight, sight_of
 from meetkeeper.web.forms import AnyRequest, cookie, read_form, set_cookie
-from meetkeeper.web.pages import clock, day_and_clock, origin_of, page, page_headers, render, span
+from meetkeeper.web.pages import clock, day_and_clock, origin_of, page, page_headers, render, span, zone_word
 
 JOIN_COOKIE = "meetkeeper_join"
 OPEN = {"door": "open"}
@@ -217,7 +217,7 @@ def _known(found: AtDoor, sight: Sight, now_s: float) -> dict[str, Any]:
         "ends_iso": times.iso(sight.ends_s, zone),
         "early": span(found.open_before_s) if found.open_before_s else "",
         "countdown": "in " + span(sight.opens_s - now_s),
-        "zone": zone.key,
+        "zone": zone_word(zone.key),
         "wrong": "",
     }
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response
 
+from meetkeeper.api import times
 from meetkeeper.web.files import address
 
 NO_STORE = "no-store"
@@ -19,6 +20,7 @@ _environment = Environment(
     lstrip_blocks=True,
 )
 _environment.globals["file"] = address
+_environment.globals["clock"] = lambda at_s, zone: clock(at_s, times.display_zone(zone))
 
 
 def render(template: str, **values: Any) -> str:
@@ -36,6 +38,11 @@ def page(
         media_type="text/html",
         headers=page_headers(connect=connect, leads_to=leads_to),
     )
+
+
+def back_to(where: str) -> Response[str]:
+    """After an act: to a page of ours that says what was done."""
+    return Response("", status_code=303, headers={"location": where}, media_type="text/html")
 
 
 def page_headers(*, connect: str = "", leads_to: str = "") -> dict[str, str]:
@@ -76,6 +83,11 @@ def day_and_clock(at_s: float, zone: ZoneInfo) -> str:
     """Wed 3 March 2027, 10:30."""
     moment = datetime.fromtimestamp(at_s, zone)
     return f"{moment:%a} {moment.day} {moment:%B %Y, %H:%M}"
+
+
+def zone_word(name: str) -> str:
+    """A zone's name as people know it."""
+    return "UTC" if name in ("Etc/UTC", "Etc/UCT", "UCT", "Universal", "Zulu") else name
 
 
 def span(seconds: float) -> str:

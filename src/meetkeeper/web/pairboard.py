@@ -10,6 +10,12 @@ ROLE_TONES = {"active": "good", "passive": "info", "claiming": "warn", "yielding
 READY_TONES = {"ready": "good", "at risk": "warn", "not ready": "bad", "unknown": "unknown"}
 
 
+SILENT_S = 3.0
+"""A line that carried nothing for so long leads to a server that stands still …"""
+NEVER_HEARD_S = 1e6
+"""… unless it has yet to carry the first word of this reign."""
+
+
 class Half(Struct, frozen=True, kw_only=True):
     """One server of the two."""
 
@@ -41,7 +47,8 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
     if pair is None:
         return None
     whole = pair.linked and len(pair.in_sync) > 1
-    link = "down" if not pair.linked else "in sync" if whole else "catching up"
+    silent = pair.linked and SILENT_S < pair.heard_s < NEVER_HEARD_S
+    link = "down" if not pair.linked else "silent" if silent else "in sync" if whole else "catching up"
     window = (
         (("Maintenance", f"{span(pair.maintenance_left_s)} left", "warn"),) if pair.maintenance_left_s else ()
     )
@@ -52,7 +59,7 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
             _half(pair.peer, pair.peer_role, pair.ready, here=False),
         ),
         link=link,
-        link_tone="good" if whole else "warn" if pair.linked else "bad",
+        link_tone="bad" if silent or not pair.linked else "good" if whole else "warn",
         facts=(
             ("An answer is on", "both disks" if pair.durability == "both" else "one disk", ""),
             ("Behind", counted(pair.behind, "frame") if pair.behind else "nothing", ""),
@@ -62,6 +69,7 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
                 "trouble" if pair.register_trouble else "answers",
                 "bad" if pair.register_trouble else "",
             ),
+            *((("Last heard", f"{span(pair.heard_s)} ago", "bad"),) if silent else ()),
             *window,
         ),
         reasons=pair.reasons if pair.ready != "ready" else (),

@@ -12,7 +12,7 @@ from meetkeeper.api.desk import Desk
 from meetkeeper.api.guards import LoginNeeded
 from meetkeeper.api.problems import headers_of, status_of
 from meetkeeper.core.errors import MeetkeeperError
-from meetkeeper.web import board_routes, join_routes, login_routes
+from meetkeeper.web import board_routes, calendar_routes, join_routes, login_routes
 from meetkeeper.web.files import serve_file
 from meetkeeper.web.pages import page
 
@@ -28,6 +28,7 @@ def routes(_: Desk) -> Sequence[ControllerRouterHandler]:
                 serve_file,
                 login_routes.router(),
                 board_routes.router(),
+                calendar_routes.router(),
                 join_routes.router(),
             ],
             exception_handlers={
@@ -63,7 +64,7 @@ def _told_by_framework(_: Request[Any, Any, Any], error: HTTPException) -> Respo
     return _page(error.status_code, error.detail)
 
 
-def _page(status: int, detail: str, back: str = "/", word: str = "Back to the start") -> Response[str]:
+def _page(status: int, detail: str, back: str = "/", word: str = "To the board") -> Response[str]:
     return page(
         "error.html",
         status=status,

@@ -280,8 +280,9 @@ class WrittenContract:
         dice = random.Random(7)
         for content in HOSTILE + [dice.randbytes(dice.randrange(400)) for _ in range(10)]:
             await venue.spoil(content)
-            for register in (venue.one, venue.two, await venue.anew()):
-                unreachable(await register.read())
+            readers = (venue.one, venue.two, await venue.anew())
+            for reading in await asyncio.gather(*(register.read() for register in readers)):
+                unreachable(reading)
             unknown(await venue.one.change(first.version, record_of("one", 2)))
 
     async def test_one_flipped_bit_is_seen(self, venue: WrittenVenue) -> None:
