@@ -6,7 +6,7 @@ import pytest
 
 from meetkeeper.core.notices import is_meant, word_of
 from meetkeeper.core.words import RoomId
-from tests.api.house import House, config
+from tests.api.house import House, config, open_house
 
 ROOM = RoomId("oslo-4")
 SECRET = config().cluster.secret
@@ -56,6 +56,18 @@ async def test_whatever_else_wakes_nobody(house: House, room: str, body: object)
     answer = await house.client.post(f"/notices/{room}", json=body)
     assert answer.status_code == 403
     assert not house.engine.poked
+
+
+async def test_a_passive_server_answers_for_itself() -> None:
+    """Neither redirected nor refused: token and 202 as ever, because the service follows nothing and gives up."""
+    async with open_house(acts=lambda: False, active_url=lambda: "http://mk-b.example:8080/") as house:
+        answer = await house.client.post(f"/notices/{ROOM}", params={"validationToken": "t"})
+        assert (answer.status_code, answer.text) == (200, "t")
+        answer = await house.client.post(f"/notices/{ROOM}", json=notice(word_of(SECRET, ROOM)))
+        assert answer.status_code == 202
+        answer = await house.client.post(f"/notices/{ROOM}", json=notice("guess"))
+        assert answer.status_code == 403
+        assert (await house.client.post("/api/v1/meetings", json={})).status_code == 307
 
 
 def test_hostile_bodies_are_no_notices() -> None:

@@ -1,15 +1,17 @@
 """A room mailbox in Microsoft 365 keeps the contract, as the fake Graph serves it over real HTTP."""
 
+from asyncio import StreamWriter
 from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
 
-from meetkeeper.core.errors import Refused
+from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
 from meetkeeper.core.words import Person
 from meetkeeper.ports.calendar import Annotating
 from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
 from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
+from meetkeeper.testing.fakes.graph.server import Request, spelled
 from meetkeeper.testing.fakes.mailbox import Answer
 from tests.calendars.graphvenue import GraphVenue
 
@@ -81,6 +83,61 @@ async def test_an_online_meetings_html_stays_what_it_was() -> None:
         assert await source.annotate("a", None)
         assert await venue.body("a.ics") == ONLINE
         assert venue.mailbox.mails == []
+    finally:
+        await venue.close()
+
+
+@pytest.mark.parametrize("times", [1, 100])
+async def test_somebody_who_is_quicker_loses_nothing(times: int) -> None:
+    """Between our reading of a body and our writing somebody saves the item: it is read again, never overwritten."""
+    venue = GraphVenue()
+    await venue.open()
+    try:
+        await venue.put("a.ics", text_of("a", "Talk", "DESCRIPTION:First"))
+        saved: list[str] = []
+
+        async def quicker(writer: StreamWriter, request: Request) -> None:
+            if len(saved) < times:
+                saved.append(f"Save {len(saved)}")
+                stored = venue.mailbox.items[venue.ids["a.ics"]]
+                newer = replace(stored.master, description=saved[-1])
+                venue.mailbox.put("a", newer, item_id=stored.id)
+            writer.write(spelled(await venue.graph.honest(request)))
+
+        venue.graph.tricks["patch"] = quicker
+        source = venue.source
+        assert isinstance(source, Annotating)
+        if times == 1:
+            assert await source.annotate("a", STANDS)
+        else:
+            with pytest.raises(Unavailable, match="changes all the time"):
+                await source.annotate("a", STANDS)
+        body = await venue.body("a.ics")
+        assert body.startswith(saved[-1])
+        assert ("135790" in body) == (times == 1)
+    finally:
+        await venue.close()
+
+
+async def test_an_item_without_an_etag_is_not_written() -> None:
+    """What can't be changed safely is left as it is, with a sentence."""
+    venue = GraphVenue()
+    await venue.open()
+    try:
+        await venue.put("a.ics", text_of("a", "Talk", "DESCRIPTION:First"))
+
+        async def nameless(writer: StreamWriter, request: Request) -> None:
+            reply = await venue.graph.honest(request)
+            assert isinstance(reply.body, dict)
+            reply.body.pop("@odata.etag", None)
+            writer.write(spelled(reply))
+
+        venue.graph.tricks["get"] = nameless
+        source = venue.source
+        assert isinstance(source, Annotating)
+        with pytest.raises(TheirMistake, match="etag"):
+            await source.annotate("a", STANDS)
+        assert await venue.body("a.ics") == "First"
     finally:
         await venue.close()
 

@@ -3,7 +3,15 @@
 from meetkeeper.api.gate import Gate
 from meetkeeper.core.errors import MeetkeeperError, Unavailable
 
-LOCAL = ("/health/", "/metrics", "/api/v1/cluster", "/api/v1/openapi.json", "/api/v1/docs", "/static/")
+LOCAL = (
+    "/health/",
+    "/metrics",
+    "/api/v1/cluster",
+    "/api/v1/openapi.json",
+    "/api/v1/docs",
+    "/static/",
+    "/notices/",
+)
 """What every server answers for itself, active or not."""
 
 

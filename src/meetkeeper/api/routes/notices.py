@@ -2,6 +2,10 @@
 
 Open to anybody who knows the room's word. All that a notice does is to have the room's calendar looked at now; whoever
 forges one gains a look. Answered at once, because the service gives up on slow listeners.
+
+A passive server answers just so and lets the notice fall: the service follows no redirect, tries again for hours what
+was not answered with 2xx, and drops who fails often (learn.microsoft.com "Receive change notifications through
+webhooks"). Nothing is lost by it. The active server polls on; one that takes over looks at every room first of all.
 """
 
 from typing import Annotated
@@ -24,7 +28,10 @@ async def take_notice(
     room: FromPath[str],
     token: Annotated[str | None, QueryParameter(name="validationToken")] = None,
 ) -> Response[str]:
-    """The service's question whether we are there is answered with its token; a notice wakes the room's poller."""
+    """The service's question whether we are there is answered with its token; a notice wakes the room's poller.
+
+    On a passive server nobody polls, so nobody is woken.
+    """
     if token is not None:
         plain = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
         return Response(token[:TOKEN_CHARS_MAX], status_code=200, media_type=MediaType.TEXT, headers=plain)

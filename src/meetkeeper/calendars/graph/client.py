@@ -66,6 +66,8 @@ class Call(Struct, frozen=True):
     body: bytes = b""
     as_html: bool = False
     """Bodies are asked for as they are kept, not as text."""
+    if_match: str = ""
+    """Only what still has this etag is changed (RFC 9110 section 13.1.1); else the answer is 412."""
 
 
 class _Part(Struct, frozen=True):
@@ -268,6 +270,8 @@ class GraphClient:
             headers = {"Authorization": f"Bearer {token}", "Prefer": prefer, "Accept": "application/json"}
             if call.body:
                 headers["Content-Type"] = "application/json"
+            if call.if_match:
+                headers["If-Match"] = call.if_match
             request = http.build_request(call.method, call.url, content=call.body or None, headers=headers)
             if not lies_within(self.endpoint, str(request.url)):
                 raise TheirMistake(

@@ -100,6 +100,7 @@ class Event(Struct, frozen=True):
     occurrence_id: str | None = field(default=None, name="occurrenceId")
     modified: str | None = field(default=None, name="lastModifiedDateTime")
     change_key: str | None = field(default=None, name="changeKey")
+    etag: str | None = field(default=None, name="@odata.etag")
     categories: tuple[str, ...] | None = None
     location: Location | None = None
     online: Online | None = field(default=None, name="onlineMeeting")

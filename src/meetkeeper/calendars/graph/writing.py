@@ -17,13 +17,15 @@ from meetkeeper.calendars.graph.mailbox import Mailbox, literal
 from meetkeeper.calendars.graph.marks import text_of
 from meetkeeper.calendars.graph.ours import UID_PROPERTY, Draft, draft_of
 from meetkeeper.calendars.graph.wire import Broken, Event
-from meetkeeper.core.errors import Refused
+from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.joinblock import JoinBlock, html_with_block, with_block
 from meetkeeper.itemtext.annotating import safe_block
 
 _DAY_S = 86_400
 UID_CHARS_MAX = 1_000
+TRIES = 3
+_LATE = 412
 
 
 class Writer:
@@ -59,19 +61,39 @@ class Writer:
             await self._delete(standing, until)
 
     async def annotate(self, uid: str, block: JoinBlock | None, until: float) -> bool:
-        """`Annotating.annotate`: the body of the room's copy. An online meeting's part of it is put back as it came."""
+        """`Annotating.annotate`: the body of the room's copy. An online meeting's part of it is put back as it came.
+
+        Whoever changes the item between our reading and our writing is not overwritten: it is read again.
+        """
         standing = await self._find(uid, until)
         if standing is None:
             return False
         here = f"/events/{quote(standing.id, safe='')}"
-        url = f"{self._mailbox.client.endpoint}{self._mailbox.path}{here}?$select=id,body"
+        for _ in range(TRIES):
+            status = await self._annotate(here, block, until)
+            if status != _LATE:
+                return status == 200
+        raise Unavailable(
+            "calendar.busy",
+            f"An item of {self._mailbox.address} changes all the time; it is tried again.",
+        )
+
+    async def _annotate(self, here: str, block: JoinBlock | None, until: float) -> int:
+        """200, 404 or 410 when it has gone, 412 when somebody was quicker."""
+        url = f"{self._mailbox.client.endpoint}{self._mailbox.path}{here}?$select=id,body,changeKey"
         answer = await self._mailbox.client.ask(Call("GET", url, as_html=True), self._mailbox.address, until)
         if answer.status in (404, 410):
-            return False
+            return answer.status
         if answer.status != 200:
             raise self._mailbox.error(answer)
         event = wire.read_event(answer.body)
-        body = event.body if isinstance(event, Event) else None
+        if not isinstance(event, Event) or not _is_etag(event.etag):
+            raise TheirMistake(
+                "calendar.odd-answer",
+                f"{self._mailbox.client.host} gave an item of {self._mailbox.address} without its etag, so it can't be "
+                "changed safely; look at what stands between.",
+            )
+        body = event.body
         before = (body.content if body is not None else None) or ""
         kind = "html" if body is not None and (body.contentType or "").lower() == "html" else "text"
         if kind == "html":
@@ -79,10 +101,12 @@ class Writer:
         else:
             after = with_block(before, block)
         if _lines(after) == _lines(before):
-            return True
+            return 200
         fields = {"body": {"contentType": kind, "content": after}}
-        answer = await self._send("PATCH", here, fields, until, (200, 404, 410))
-        return answer.status == 200
+        answer = await self._send(
+            "PATCH", here, fields, until, (200, 404, 410, _LATE), if_match=event.etag or ""
+        )
+        return answer.status
 
     async def _create(self, draft: Draft, until: float) -> str | None:
         """The new item's id; None when the server knows this very request and has carried it out before."""
@@ -149,14 +173,27 @@ class Writer:
         return None
 
     async def _send(
-        self, method: str, path: str, fields: Mapping[str, Any] | None, until: float, good: tuple[int, ...]
+        self,
+        method: str,
+        path: str,
+        fields: Mapping[str, Any] | None,
+        until: float,
+        good: tuple[int, ...],
+        *,
+        if_match: str = "",
     ) -> Answer:
         body = b"" if fields is None else msgspec.json.encode(fields)
         url = f"{self._mailbox.client.endpoint}{self._mailbox.path}{path}"
-        answer = await self._mailbox.client.ask(Call(method, url, body), self._mailbox.address, until)
+        call = Call(method, url, body, if_match=if_match)
+        answer = await self._mailbox.client.ask(call, self._mailbox.address, until)
         if answer.status not in good:
             raise self._mailbox.error(answer)
         return answer
+
+
+def _is_etag(text: str | None) -> bool:
+    """It may stand in a header."""
+    return text is not None and 0 < len(text) <= 1_000 and text.isascii() and text.isprintable()
 
 
 def _lines(text: str) -> str:

@@ -59,6 +59,7 @@ class Asked(Struct, frozen=True):
     query: dict[str, str]
     prefer: str = ""
     body: bytes = b""
+    if_match: str = ""
 
 
 class _Round(Struct):
@@ -68,11 +69,11 @@ class _Round(Struct):
     token: str
 
 
-def asked_of(method: str, target: str, prefer: str, body: bytes) -> Asked:
+def asked_of(method: str, target: str, prefer: str, body: bytes, if_match: str = "") -> Asked:
     """A request line and what came with it."""
     split = urlsplit(target)
     query = {name: values[0] for name, values in parse_qs(split.query, keep_blank_values=True).items()}
-    return Asked(method, split.path, query, prefer, body)
+    return Asked(method, split.path, query, prefer, body, if_match)
 
 
 def error(status: int, code: str, *headers: tuple[str, str]) -> Reply:
@@ -398,6 +399,8 @@ class Api:
             return error(404, "ErrorItemNotFound")
         original_s = original_s_of(name)
         view = View(mailbox, self.zone)
+        if asked.if_match not in ("", "*", view.event(stored, self._touched(mailbox, stored))["@odata.etag"]):
+            return error(412, "ErrorIrresolvableConflict")
         try:
             fields = msgspec.json.decode(asked.body, type=dict[str, Any])
             if original_s is None:

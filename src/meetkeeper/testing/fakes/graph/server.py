@@ -113,7 +113,8 @@ class FakeGraph:
         if self.pauses:
             return error(429, "ApplicationThrottled", ("Retry-After", self.pauses.pop(0)))
         target = request.target.removeprefix(VERSION)
-        asked = asked_of(request.method, target, request.headers.get("prefer", ""), request.body)
+        prefer, if_match = (request.headers.get(name, "") for name in ("prefer", "if-match"))
+        asked = asked_of(request.method, target, prefer, request.body, if_match)
         mailboxes = parallel_parts(request.body) if request.kind == "batch" else _mailboxes_of(asked)
         return await self._within_limits(asked, mailboxes)
 
