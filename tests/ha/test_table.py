@@ -9,7 +9,7 @@ from meetkeeper.ha import happenings as on
 from meetkeeper.ha.happenings import Event
 from meetkeeper.ha.machine import step
 from meetkeeper.ha.table import IGNORED, ROWS
-from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, View, claim_reason, may_speak
+from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, View, alarms, claim_reason, may_speak
 from meetkeeper.ha.words import ORIGIN, Found, Leaving, Lost, Mode, Position, Role, Unknown, Witness, Won
 from tests.ha.views import (
     AWAY,
@@ -150,6 +150,7 @@ CASES: list[tuple[int, View, Event, str]] = [
     (97, yielding(), on.Paused(9.0), "ReadRegister"),
     (98, yielding(), LEAVING, "Thaw"),
     (99, yielding(ending=True), LEAVING, ""),
+    (114, active(peer_position=BEHIND, peer_was_at=HERE), TICK, "ChangeRegister"),
     (100, active(record=NOT_IN_SYNC), on.PeerKept(HERE, 40), "ChangeRegister"),
     (100, active(record=NOT_IN_SYNC, requires=False), on.PeerKept(HERE, 40), "ChangeRegister"),
     (101, active(trouble="it was rolled back"), FORCE, "Answer ChangeRegister"),
@@ -234,6 +235,45 @@ def test_who_holds_nothing_is_not_taken_in_and_never_claims() -> None:
     silent = bereft(mode=Mode.ASYNC, proof=proof(witness=Witness.ITSELF))
     assert claim_reason(silent, NOW_S) is not None
     assert claim_reason(replace(silent, position=ORIGIN), NOW_S) is None
+
+
+def test_a_disk_that_was_set_back_is_not_counted_on() -> None:
+    """In sync by the register, and it comes with less than it had: out, in strict mode too, and in when it has all."""
+    for mode in Mode:
+        came = step(active(mode=mode), hello(Role.PASSIVE, position=BEHIND), NOW_S).view
+        (asked,) = step(came, TICK, NOW_S).actions
+        assert isinstance(asked, on.ChangeRegister)
+        assert asked.record.in_sync == ("a",)
+        assert "had held seq 40" in asked.record.why
+        unchanged = step(active(mode=mode), hello(Role.PASSIVE, position=HERE), NOW_S).view
+        assert not step(unchanged, TICK, NOW_S).actions
+
+
+def test_the_register_remembers_what_its_servers_held() -> None:
+    """Also an active that has just begun knows what the other one's disk held; in sync means that both hold it."""
+    known = replace(record(5, "a"), holds=HERE)
+    begun = active(record=known, peer_position=ORIGIN)
+    came = step(begun, hello(Role.PASSIVE, position=BEHIND), NOW_S).view
+    assert [type(one) for one in step(came, TICK, NOW_S).actions] == [on.ChangeRegister]
+    (asked,) = step(active(record=NOT_IN_SYNC, position=AHEAD), on.PeerKept(HERE, 40), NOW_S).actions
+    assert isinstance(asked, on.ChangeRegister)
+    assert asked.record.holds == HERE
+
+
+def test_an_old_copy_claims_nothing() -> None:
+    """Whatever else speaks for it; a person may still force it."""
+    for reason in (
+        bereft(),
+        bereft(proof=proof(witness=Witness.AGENT)),
+        bereft(record=record(5, "a"), peer_role=Role.PASSIVE),
+    ):
+        known = reason.record
+        assert known is not None
+        assert claim_reason(replace(reason, record=replace(known, holds=HERE)), NOW_S) is not None
+        old = replace(reason, record=replace(known, holds=AHEAD))
+        assert claim_reason(old, NOW_S) is None
+        assert "set-back" in alarms(old, NOW_S)
+        assert claim_reason(replace(old, forced=proof(witness=Witness.OPERATOR)), NOW_S) is not None
 
 
 def test_an_epoch_that_may_have_been_used_is_left_out() -> None:

@@ -9,6 +9,7 @@ from meetkeeper.ha.view import (
     View,
     claim_reason,
     is_alone,
+    is_before,
     is_behind,
     is_empty,
     is_in_doubt,
@@ -234,6 +235,16 @@ def may_drop_proven(view: View, event: Event, now_s: float) -> bool:
 def must_go_alone(view: View, event: Event, now_s: float) -> bool:
     """D has passed without an echo."""
     return now_s >= view.lease_until_s and not is_in_doubt(view) and may_drop(view, event, now_s)
+
+
+def must_drop_set_back(view: View, _: Event, __: float) -> bool:
+    """In sync by R, it came back with less than its disk had held: an old copy was put in place of it."""
+    return (
+        is_in_sync(view, view.peer)
+        and view.linked
+        and view.change is None
+        and is_before(view.peer_position, view.peer_was_at)
+    )
 
 
 def is_near(view: View, event: Event, _: float) -> bool:

@@ -14,15 +14,18 @@ from meetkeeper.ha.view import (
     View,
     claim_reason,
     fences,
+    is_before,
     is_in_sync,
     learned,
 )
 from meetkeeper.ha.words import (
+    ORIGIN,
     Beacon,
     Empty,
     Found,
     Hello,
     Lost,
+    Position,
     Proof,
     Record,
     Role,
@@ -155,19 +158,28 @@ def ask_for_epoch(view: View, event: Event, now_s: float) -> Moved:
     """R3, R7, R9: this server active, under the promised epoch."""
     assert isinstance(event, on.Promised)
     why = claim_reason(view, now_s) or Reason.RESUME
+    in_sync = _in_sync_of_claim(view, why)
     record = Record(
         cluster=view.cluster,
         epoch=event.epoch,
         active=view.me,
-        in_sync=_in_sync_of_claim(view, why),
+        in_sync=in_sync,
         mode=view.mode,
         by=view.me,
         why=str(why) if view.forced is None else f"{why}: {view.forced.why}",
         at_s=0.0,
+        holds=held_by_all(view, in_sync),
     )
     change = Change(Kind.CLAIM, view.version, record, asked_s=now_s)
     asked = on.ChangeRegister(view.version, record)
     return replace(view, epoch=event.epoch, change=change, asked_s=now_s), [asked]
+
+
+def held_by_all(view: View, in_sync: tuple[str, ...]) -> Position:
+    """What certainly stands on the disks of these servers."""
+    if view.peer in in_sync and is_before(view.peer_position, view.position):
+        return view.peer_position
+    return view.position
 
 
 def _in_sync_of_claim(view: View, why: Reason) -> tuple[str, ...]:
@@ -263,7 +275,15 @@ def note_hello(view: View, event: Event, now_s: float) -> Moved:
     after = _heard(replace(view, linked=True), event.hello, now_s)
     if after.peer_role is Role.ACTIVE:
         after = replace(after, proof=None)
+    if view.role is Role.ACTIVE and is_in_sync(view, view.peer):
+        after = replace(after, peer_was_at=_newest_known(view))
     return after, remembering(view, after)
+
+
+def _newest_known(view: View) -> Position:
+    """How far the disk of the other server, in sync, was certainly once."""
+    held = ORIGIN if view.record is None else view.record.holds
+    return held if is_before(view.peer_position, held) else view.peer_position
 
 
 def note_beacon(view: View, event: Event, now_s: float) -> Moved:

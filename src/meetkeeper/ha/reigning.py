@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from meetkeeper.ha import happenings as on
 from meetkeeper.ha.happenings import Action, Event
-from meetkeeper.ha.moves import Moved, confirm, excuse, noted, own_proof, remembering
+from meetkeeper.ha.moves import Moved, confirm, excuse, held_by_all, noted, own_proof, remembering
 from meetkeeper.ha.view import LONG_AGO_S, Change, Kind, View, is_in_sync
 from meetkeeper.ha.words import Found, Leaving, Lost, Record, Won, Yielded
 
@@ -19,7 +19,8 @@ def _ask(view: View, kind: Kind, record: Record, now_s: float) -> Moved:
 
 
 def _next(view: View, in_sync: tuple[str, ...], epoch: int, why: str) -> Record:
-    return Record(view.cluster, epoch, view.me, in_sync, view.mode, view.me, why, 0.0)
+    holds = held_by_all(view, in_sync)
+    return Record(view.cluster, epoch, view.me, in_sync, view.mode, view.me, why, 0.0, holds=holds)
 
 
 def drop_peer(view: View, event: Event, now_s: float) -> Moved:
@@ -28,12 +29,19 @@ def drop_peer(view: View, event: Event, now_s: float) -> Moved:
     return _ask(after, Kind.DROP, _next(view, (view.me,), view.epoch, f"without {view.peer}"), now_s)
 
 
+def drop_set_back(view: View, _: Event, now_s: float) -> Moved:
+    """Its disk is not the one that was counted on."""
+    was, now = view.peer_was_at, view.peer_position
+    why = f"{view.peer} came with seq {now.seq} of epoch {now.epoch} and had held seq {was.seq} of epoch {was.epoch}"
+    return _ask(view, Kind.DROP, _next(view, (view.me,), view.epoch, why), now_s)
+
+
 def admit(view: View, event: Event, now_s: float) -> Moved:
     """R4: duties first."""
     assert isinstance(event, on.PeerKept)
     after, _ = require(view, event, now_s)
     both = tuple(sorted((view.me, view.peer)))
-    return _ask(after, Kind.ADMIT, _next(view, both, view.epoch, f"with {view.peer}"), now_s)
+    return _ask(after, Kind.ADMIT, _next(after, both, view.epoch, f"with {view.peer}"), now_s)
 
 
 def require(view: View, event: Event, now_s: float) -> Moved:

@@ -144,6 +144,9 @@ ROWS: tuple[Row, ...] = (
         "always", "go on, without the lease that comes with an epoch",
         "the register decides by versions; but the lease counts from when the claim was asked, by a clock that ran")),
     # --- active ------------------------------------------------------------------------------------------------------
+    _row(114, (A, on.Ticked), given.must_drop_set_back, (act.drop_set_back, None), (
+        "the other server, in sync, came with less than it had held", "R2: ask for in_sync without it",
+        "a reign of its own would lack what people were told; in strict mode it is still waited for")),
     _row(50, (A, on.Ticked), given.must_go_alone, (act.drop_peer, None), (
         "the other server has not echoed within the lease", "R2: ask for in_sync without it",
         "to go on alone the register must say so first; D ends before G, so the active asks first")),

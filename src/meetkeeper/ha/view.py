@@ -79,6 +79,8 @@ class View(Struct, frozen=True, kw_only=True):
     peer_role: Role = Role.PASSIVE
     peer_epoch: int = 0
     peer_position: Position = ORIGIN
+    peer_was_at: Position = ORIGIN
+    """What the other server's disk held before it came with less, in sync by R: it has to be taken out first."""
     requires: bool = False
     """R1: the other server's disk is waited for before anybody is told."""
     lease_until_s: float = LONG_AGO_S
@@ -117,6 +119,18 @@ def learned(view: View, record: Record, version: int, now_s: float) -> View:
 def is_empty(view: View) -> bool:
     """Not one frame, so no configuration either: it has joined and never followed, or its disk was emptied."""
     return view.position.seq == 0
+
+
+def was_set_back(view: View) -> bool:
+    """R says that this server held more: an old copy of its disk was put in place."""
+    return (
+        is_in_sync(view, view.me) and view.record is not None and is_before(view.position, view.record.holds)
+    )
+
+
+def is_before(one: Position, other: Position) -> bool:
+    """It lies before the other in the order of epochs and numbers, whatever their histories."""
+    return (one.epoch, one.seq) < (other.epoch, other.seq)
 
 
 def is_alone(view: View) -> bool:
@@ -169,7 +183,7 @@ def claim_reason(view: View, now_s: float) -> Reason | None:
         return Reason.FORCED
     if record is None:
         return Reason.FOUND if view.founds and not view.trouble else None
-    if view.me not in record.in_sync or now_s < view.stands_back_until_s:
+    if view.me not in record.in_sync or now_s < view.stands_back_until_s or was_set_back(view):
         return None
     if record.active == view.me:
         return Reason.RESUME if _may_resume(view, now_s) else None
@@ -216,8 +230,7 @@ def _may_resume(view: View, now_s: float) -> bool:
 
 def is_behind(view: View) -> bool:
     """The other server, in sync by R, holds more than we do: our disk is not the one we had."""
-    mine, theirs = view.position, view.peer_position
-    return is_in_sync(view, view.peer) and (theirs.epoch, theirs.seq) > (mine.epoch, mine.seq)
+    return is_in_sync(view, view.peer) and is_before(view.position, view.peer_position)
 
 
 def _holds_all(view: View, proof: Proof) -> bool:
@@ -247,6 +260,11 @@ def alarms(view: View, now_s: float) -> dict[str, str]:
         found["catching-up"] = f"{view.peer} does not hold everything yet; it can't take over."
     if view.record is not None and view.role is Role.PASSIVE and view.me not in view.record.in_sync:
         found["not-in-sync"] = f"{view.me} does not hold everything yet; it can't take over."
+    if view.role is Role.PASSIVE and was_set_back(view):
+        found["set-back"] = (
+            f"{view.me} holds less than it did when the register was written: an old copy of its disk was put in "
+            f"place. It follows {view.peer} when that one acts, and never takes over by itself."
+        )
     if is_in_doubt(view):
         found["doubt"] = f"{view.me} was paused and waits to hear that it may go on."
     if view.mode is Mode.STRICT and view.role is Role.ACTIVE and not view.linked:

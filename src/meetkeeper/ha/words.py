@@ -72,6 +72,8 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     """The row of the table, or an operator's reason."""
     at_s: float
     nonce: str = ""
+    holds: Position = ORIGIN
+    """What every server in `in_sync` had on its disk as this was written. One that comes with less was set back."""
 
     def same_rights(self, other: "Record") -> bool:
         """True when both give the same servers the same rights."""

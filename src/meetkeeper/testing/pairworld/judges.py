@@ -69,6 +69,8 @@ class Judges:
         """Frames whose loss a person accepted, or that async mode counted as possible."""
         self.going_back: set[str] = set()
         """Who is taking frames back just now: a crash may find the work half done."""
+        self.put_back: set[str] = set()
+        """Whose disk is an old copy that the register counts on as if it were the one before."""
         self.disks = dict.fromkeys(world.names, ORIGIN)
         """What each server has made durable, as far as was seen."""
         self._readback = StateIsJournal()
@@ -164,6 +166,8 @@ class Judges:
         if record.mode is Mode.ASYNC or self.world.loss_accepted == record.active:
             return
         for name in record.in_sync:
+            if name in self.put_back:
+                continue
             if not self.chain.holds(self.disks[name], self.told):
                 raise Violation(
                     f"{name} may be promoted (epoch {record.epoch}, in sync {record.in_sync}) and holds seq "
@@ -179,7 +183,14 @@ class Judges:
             if standing.record.epoch < self._register_epoch:
                 raise Violation(f"the register's epoch falls to {standing.record.epoch}")
             self._register_epoch = standing.record.epoch
+            self.put_back.intersection_update(standing.record.in_sync)
         self.check()
+
+    def old_copy(self, name: str) -> None:
+        """Somebody has put an old copy of a server's disk in place: it knows neither its frames nor its promises."""
+        self.put_back.add(name)
+        self.disks[name] = ORIGIN
+        self._promised[name] = 0
 
     def durable(self, name: str, position: Position) -> None:
         """A server has flushed this far."""
