@@ -56,8 +56,14 @@ async def remove(mailbox: Mailbox, uid: str, until: float) -> None:
             raise to_error(fault, mailbox.where) from None
 
 
-async def annotate(mailbox: Mailbox, uid: str, block: JoinBlock | None, until: float) -> bool:
-    """Put the block into the body of the item of this UID; None takes it out. False when there is no such item."""
+async def annotate(
+    mailbox: Mailbox, uid: str, block: JoinBlock | None, until: float, *, now_s: float
+) -> bool:
+    """Put the block into the body of the item of this UID; None takes it out. False when there is no such item.
+
+    A series says it in its master, and in each changed occurrence ahead that has a body of its own; one without shows
+    the master's. What is over is left as it was.
+    """
     from meetkeeper.calendars.exchange.annotating import annotate as annotate_item
 
     found = await _with_uid(mailbox, uid, until)
@@ -68,7 +74,10 @@ async def annotate(mailbox: Mailbox, uid: str, block: JoinBlock | None, until: f
         return tuple(soap.check(one) for one in await mailbox.server.ask(mailbox.room.mailbox, make, until))
 
     try:
-        return await annotate_item(ask, mapping.name_of(found), block, mailbox.where)
+        there = await annotate_item(ask, mapping.name_of(found), block, mailbox.where)
+        for name in mapping.ahead_in(found, now_s) if there else ():
+            await annotate_item(ask, name, block, mailbox.where)  # one that has gone meanwhile needs nothing
+        return there
     except Fault as fault:
         mailbox.server.heed(fault)
         raise to_error(fault, mailbox.where) from None

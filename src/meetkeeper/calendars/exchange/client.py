@@ -217,8 +217,8 @@ class ExchangeSource:
         await booking.remove(self._mailbox, uid, self._deadline())
 
     async def annotate(self, uid: str, block: JoinBlock | None) -> bool:
-        """`Annotating.annotate`: the body of the room's copy; changed occurrences keep the bodies they have."""
-        return await booking.annotate(self._mailbox, uid, block, self._deadline())
+        """`Annotating.annotate`: the body of the room's copy, and of the changed occurrences that lie ahead."""
+        return await booking.annotate(self._mailbox, uid, block, self._deadline(), now_s=self._now_s())
 
     def _check_may_write(self) -> None:
         if not self._config.write:

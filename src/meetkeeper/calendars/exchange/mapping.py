@@ -39,6 +39,8 @@ from meetkeeper.itemtext.rules import ordered_rule
 from meetkeeper.itemtext.texts import BLOCK_CHARS_MAX, NAME_CHARS_MAX, one_line, plain_description
 from meetkeeper.itemtext.times import DURATION_S_MAX, When
 
+AHEAD_MAX = 50
+"""So many changed occurrences of a series are written to, the nearest ones."""
 DAY_S = 86_400
 OWN_PROPERTY = "meetkeeper"
 """Extended property (PublicStrings) of items that we wrote: what EWS can't hold, and what it showed when written."""
@@ -106,6 +108,20 @@ def moved_in(item: Node) -> tuple[str, ...]:
     node = item.child("ModifiedOccurrences")
     found = () if node is None else tuple(name_of(one) for one in node.all("Occurrence"))
     return tuple(dict.fromkeys(name for name in found if name))[:OVERRIDES_MAX]
+
+
+def ahead_in(item: Node, now_s: float) -> tuple[str, ...]:
+    """The ids of the changed occurrences that have not ended, the nearest first, at most `AHEAD_MAX`."""
+    node = item.child("ModifiedOccurrences")
+    found: list[tuple[datetime, str]] = []
+    for one in [] if node is None else node.all("Occurrence"):
+        try:
+            start, end = instant_of(one.say("Start")), instant_of(one.say("End"))
+        except Unreadable:
+            continue
+        if end.timestamp() > now_s and name_of(one):
+            found.append((start, name_of(one)))
+    return tuple(name for _, name in sorted(found))[:AHEAD_MAX]
 
 
 # --- identity -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ hands (`put`, `deliver`, `update`, `remove`, `hide`, `back_up`, `restore`). No I
 
 from base64 import b64encode
 from collections.abc import Callable
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Literal
@@ -77,6 +78,8 @@ class Stored(Struct, frozen=True, kw_only=True):
     overrides: tuple[Entry, ...] = ()
     answer: Answer = Answer.ACCEPTED
     body_html: str = ""
+    bodies: tuple[tuple[datetime, str], ...] = ()
+    """HTML of changed occurrences that have a body of their own, by the start that the series gave them."""
     zone_name: str = ""
     spoilt: str = ""
     item_class: str = "IPM.Appointment"

@@ -223,8 +223,9 @@ class Writer:
     # --- parts -----------------------------------------------------------------------------------------------------
 
     def _body(self, stored: Stored, entry: Entry, shape: Shape) -> str:
-        if stored.body_html and not shape.text_body:
-            return f'<t:Body BodyType="HTML">{_text(stored.body_html)}</t:Body>'
+        html = _html(stored, entry)
+        if html and not shape.text_body:
+            return f'<t:Body BodyType="HTML">{_text(html)}</t:Body>'
         return f'<t:Body BodyType="Text">{_text(_plain(stored, entry))}</t:Body>'
 
     def _recurrence(self, stored: Stored) -> str:
@@ -266,7 +267,14 @@ def _mime(stored: Stored) -> str:
 
 
 def _plain(stored: Stored, entry: Entry) -> str:
-    return entry.description if entry.description or not stored.body_html else stored.body_html
+    return entry.description or _html(stored, entry)
+
+
+def _html(stored: Stored, entry: Entry) -> str:
+    """The HTML of a body: a changed occurrence's own, or the master's where it has none of any kind."""
+    own = dict(stored.bodies).get(entry.recurrence_id) if entry.recurrence_id is not None else None
+    inherits = entry.recurrence_id is None or not entry.description
+    return own or (stored.body_html if inherits else "")
 
 
 def _text(text: str) -> str:

@@ -93,12 +93,16 @@ def update_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
         if found is None or found[1].id not in found[0].items:
             messages.append(soap.failure("UpdateItem", "ErrorItemNotFound", "<m:Items/>"))
             continue
-        mailbox, stored, _ = found
+        mailbox, stored, occurrence = found
         key = change[0].get("ChangeKey", "")
         if asked.element.get("ConflictResolution") == "NeverOverwrite" and key != stored.change_key:
             messages.append(soap.failure("UpdateItem", "ErrorIrresolvableConflict", "<m:Items/>"))
             continue
-        after = _updated(mailbox, stored, change)
+        after = (
+            _updated(mailbox, stored, change)
+            if occurrence is None
+            else _updated_occurrence(mailbox, stored, occurrence, change)
+        )
         _count_mails(mailbox, asked.element.get("SendMeetingInvitationsOrCancellations", ""), after.master)
         told = f'<t:CalendarItem><t:ItemId Id="{after.id}" ChangeKey="{after.change_key}"/></t:CalendarItem>'
         conflicts = "<m:ConflictResults><t:Count>0</t:Count></m:ConflictResults>"
@@ -145,6 +149,23 @@ def _updated(mailbox: Mailbox, stored: Stored, change: Element) -> Stored:
                 properties = tuple(one for one in properties if one[0] != name)
     return mailbox.put(
         stored.uid, entry, stored.overrides, item_id=stored.id, properties=properties, body_html=html
+    )
+
+
+def _updated_occurrence(mailbox: Mailbox, stored: Stored, occurrence: Entry, change: Element) -> Stored:
+    """One changed occurrence of a series; everything else of the series stays."""
+    entry, bodies = occurrence, dict(stored.bodies)
+    original = occurrence.recurrence_id
+    assert original is not None
+    for item in change.iter(f"{TYP}CalendarItem"):
+        body = item.find(f"{TYP}Body")
+        if body is not None and body.get("BodyType") == "HTML":
+            bodies[original] = body.text or ""
+        else:
+            entry = _changed(entry, item)
+    others = tuple(entry if one.recurrence_id == original else one for one in stored.overrides)
+    return mailbox.put(
+        stored.uid, stored.master, others, item_id=stored.id, bodies=tuple(sorted(bodies.items()))
     )
 
 
