@@ -47,6 +47,7 @@ from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.core.plan import Plan
 from meetkeeper.core.state import State
 from meetkeeper.core.words import Meeting, Person, RoomId, Uid
+from meetkeeper.engine.bell import Bell
 from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.neighbours import NamedBridge, Neighbours
 from meetkeeper.engine.node import Node
@@ -188,7 +189,7 @@ class InProcess:
         self._committer.start()
         node = self._node
         places, contents, handle = ready_places(), ready_contents(), node.handle
-        loop, committer, waiting = self._loop, self._committer, self._waiting
+        loop, waiting, ring = self._loop, self._waiting, Bell(self._committer.wake).ring
 
         def commit(key: int, body: bytes) -> asyncio.Future[None]:
             handled = handle(booking_of(places[key], contents[body]), self._now_s())
@@ -198,7 +199,7 @@ class InProcess:
                 future.set_result(None)
                 return future
             waiting.append((handled.seq, future))
-            committer.wake()
+            ring()
             return future
 
         return commit

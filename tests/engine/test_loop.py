@@ -13,6 +13,9 @@ from meetkeeper.core.errors import MeetkeeperError, Refused, Unavailable
 from meetkeeper.core.state import Status
 from meetkeeper.core.words import MeetingId, RoomId, Step, Uid
 from meetkeeper.engine.loop import SUBSCRIBER_FRAMES_MAX, FellBehind
+from meetkeeper.ha.words import Position
+from meetkeeper.store.database import Database
+from meetkeeper.store.journal import Batch
 from tests.engine.desk import EIO, ENOSPC, KARI, OLA, Desk, make_config, until
 
 
@@ -26,6 +29,23 @@ async def test_a_booking_is_on_disk_before_its_answer() -> None:
         found.disk = desk.disk.killed()
         again = found.start()
         assert again.state.meetings[MeetingId(answer)].step in (Step.SCHEDULED, Step.PROVISIONED)
+
+
+async def test_bookings_that_are_heard_at_once_share_a_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred callers in one turn of the event loop are answered by one flush."""
+    desk = Desk()
+    sizes: list[int] = []
+    flush = Database.flush
+
+    def counted(database: Database, batch: Batch) -> Position:
+        sizes.append(len(batch.lines))
+        return flush(database, batch)
+
+    async with desk.running() as engine:
+        monkeypatch.setattr(Database, "flush", counted)
+        bookings = [desk.booking(start_in_s=3_600 * (number + 1)) for number in range(200)]
+        await asyncio.gather(*(engine.submit(booking) for booking in bookings))
+        assert sizes[0] == 200
 
 
 async def test_a_booking_that_is_there_already_is_answered_at_once() -> None:

@@ -10,6 +10,7 @@ import structlog
 
 from meetkeeper.codec.frame import Frame
 from meetkeeper.core.errors import MeetkeeperError, Refused
+from meetkeeper.engine.bell import Bell
 from meetkeeper.engine.flow import CHUNK_BYTES, Chunk
 from meetkeeper.ha import lineage
 from meetkeeper.ha.words import Piece, Position, WantSnapshot
@@ -59,6 +60,7 @@ class Journals:
         self.set_aside: list[str] = []
         self._loop = asyncio.get_running_loop()
         self._committer: Committer | None = None
+        self._bell: Bell | None = None
         self._reader: tuple[int, Iterator[Frame]] | None = None
         self._checkpointing: asyncio.Task[None] | None = None
         self._gathering = 0
@@ -73,11 +75,12 @@ class Journals:
             lambda _: _ignore(loop.call_soon_threadsafe(self._kept)),
             lambda error: _ignore(loop.call_soon_threadsafe(self._owner.fail, error)),
         )
+        self._bell = Bell(self._committer.wake)
         self._committer.start()
 
     async def stop(self) -> None:
         """Flush what waits; from here on somebody else flushes."""
-        committer, self._committer = self._committer, None
+        committer, self._committer, self._bell = self._committer, None, None
         if committer is not None:
             await asyncio.to_thread(committer.stop)
         if self._checkpointing is not None:
@@ -85,8 +88,8 @@ class Journals:
 
     def wake(self) -> None:
         """Something was applied."""
-        if self._committer is not None:
-            self._committer.wake()
+        if self._bell is not None:
+            self._bell.ring()
 
     def _kept(self) -> None:
         if self._committer is None:

@@ -1,8 +1,8 @@
 """The asyncio shell around the node: feeds events in, waits for the disk, lets effects and answers out.
 
 Contains no rule about meetings. Requests are decided on the event loop while the committer thread flushes the plans
-before them; one flush serves everybody who waited for it. A failed flush ends this server: nobody is told anything it
-could not keep.
+before them; one flush serves everybody who was heard in one turn of the loop (`bell`). A failed flush ends this server:
+nobody is told anything it could not keep.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from meetkeeper.core.roomsettings import Examined
 from meetkeeper.core.state import State, Status
 from meetkeeper.core.words import Alias, RoomId
 from meetkeeper.engine import examine as looking
+from meetkeeper.engine.bell import Bell
 from meetkeeper.engine.dispatch import Dispatcher, wanted_vmr
 from meetkeeper.engine.history import find_history
 from meetkeeper.engine.neighbours import Neighbours
@@ -129,6 +130,7 @@ class Engine:
             self._failed_from_thread,
             before_flush=None if partner is None else self._sending_from_thread,
         )
+        self._bell = Bell(self._committer.wake)
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._silent: list[asyncio.Future[None]] = []
         self._paired = partner is not None
@@ -279,14 +281,14 @@ class Engine:
     # --- for the rooms of the engine ----------------------------------------------------------------------------------
 
     def handle(self, event: Event) -> Handled:
-        """Decide now; the committer is woken when there is something to keep."""
+        """Decide now; the committer is called when there is something to keep."""
         if self.failure is not None:
             raise Unavailable(
                 "stopped", f"This server may not act any more: {self.failure}", retry_after_s=10.0
             )
         handled = self._node.handle(event, self._clock.now_s())
         if handled.seq > self._kept_seq:
-            self._committer.wake()
+            self._bell.ring()
         return handled
 
     async def until_kept(self, seq: int, *, held: bool = False) -> None:
