@@ -48,6 +48,7 @@ CASES: list[tuple[int, View, Event, str]] = [
     (10, passive(read_s=LONG_AGO_S, asked_s=LONG_AGO_S), TICK, "ReadRegister"),
     (11, bereft(asked_s=NOW_S, proof_asked_s=NOW_S - 5), TICK, "AskProof"),
     (12, passive(record=record(5, "a"), peer_role=Role.PASSIVE, peer_position=AHEAD), TICK, "Promise"),
+    (115, bereft(forced=proof(witness=Witness.OPERATOR), forced_s=NOW_S - 60), TICK, ""),
     (13, passive(), TICK, ""),
     (14, bereft(), said(record(4, "b")), ""),
     (14, bereft(), said(None), ""),
@@ -274,6 +275,19 @@ def test_an_old_copy_claims_nothing() -> None:
         assert claim_reason(old, NOW_S) is None
         assert "set-back" in alarms(old, NOW_S)
         assert claim_reason(replace(old, forced=proof(witness=Witness.OPERATOR)), NOW_S) is not None
+
+
+def test_an_operators_word_is_for_now() -> None:
+    """While the register is away it is tried for a minute, seen on the status, and never takes effect later."""
+    silent = passive(record=record(5, "b", ("b",)), linked=False)
+    told = step(silent, FORCE, NOW_S).view
+    assert claim_reason(told, NOW_S + 59) is not None
+    assert "forced" in alarms(told, NOW_S + 59)
+    late = step(step(told, AWAY, NOW_S + 1).view, TICK, NOW_S + 60).view
+    assert late.forced is None
+    assert claim_reason(late, NOW_S + 60) is None
+    back = step(late, said(record(5, "b", ("b",)), 3), NOW_S + 61)
+    assert not [one for one in back.actions if isinstance(one, on.Promise)]
 
 
 def test_an_epoch_that_may_have_been_used_is_left_out() -> None:

@@ -191,6 +191,11 @@ def wants_proof(view: View, _: Event, now_s: float) -> bool:
     return not known and now_s >= view.proof_asked_s + view.timing.prove_again_s
 
 
+def force_is_stale(view: View, _: Event, now_s: float) -> bool:
+    """An operator's word could not be carried out for too long."""
+    return view.forced is not None and now_s >= view.forced_s + view.timing.force_s
+
+
 def gives_way(view: View, _: Event, now_s: float) -> bool:
     """R names us as active, and the other server, in sync, holds more."""
     return _is_outdone(view) and now_s >= view.stands_back_until_s

@@ -257,8 +257,13 @@ def forget_lease(view: View, _: Event, __: float) -> Moved:
 def take_force(view: View, event: Event, now_s: float) -> Moved:
     """R9."""
     assert isinstance(event, on.ForceAsked)
-    after = replace(view, forced=event.proof, doubt_s=LONG_AGO_S, asked_s=now_s)
+    after = replace(view, forced=event.proof, forced_s=now_s, doubt_s=LONG_AGO_S, asked_s=now_s)
     return after, [on.Answer(True, "claiming"), on.ReadRegister()]
+
+
+def forget_force(view: View, _: Event, __: float) -> Moved:
+    """The register did not answer in time. Who still means it says it again."""
+    return replace(view, forced=None), []
 
 
 def already(view: View, _: Event, __: float) -> Moved:

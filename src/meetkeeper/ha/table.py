@@ -59,6 +59,9 @@ def _row(
 
 ROWS: tuple[Row, ...] = (
     # --- passive: follows, and waits for the moment ------------------------------------------------------------------
+    _row(115, (P, on.Ticked), given.force_is_stale, (do.forget_force, None), (
+        "an operator's word could not be carried out in time", "give it up",
+        "it was said about how things stood then; nobody expects it to take effect an hour later")),
     _row(10, (P, on.Ticked), given.wants_to_look, (do.look, None), (
         "something would be claimed, or the other server is not there to tell", "read the register",
         "a claim rests on what the register says now, never on what it said")),

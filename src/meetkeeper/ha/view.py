@@ -93,6 +93,8 @@ class View(Struct, frozen=True, kw_only=True):
     """The other server said that it would be away until then."""
     maintenance_until_s: float = LONG_AGO_S
     forced: Proof | None = None
+    forced_s: float = LONG_AGO_S
+    """When the operator said so."""
     yielding_since_s: float = LONG_AGO_S
     ending: bool = False
     """Yielding, and the engine has been told to stop: there is no way back."""
@@ -264,6 +266,11 @@ def alarms(view: View, now_s: float) -> dict[str, str]:
         found["set-back"] = (
             f"{view.me} holds less than it did when the register was written: an old copy of its disk was put in "
             f"place. It follows {view.peer} when that one acts, and never takes over by itself."
+        )
+    if view.forced is not None:
+        found["forced"] = (
+            f"An operator has put {view.me} in charge ({view.forced.why}), and the register has not answered yet. "
+            f"After {view.timing.force_s:g} s this is given up."
         )
     if is_in_doubt(view):
         found["doubt"] = f"{view.me} was paused and waits to hear that it may go on."

@@ -344,6 +344,8 @@ class Timing(Struct, frozen=True, kw_only=True):
     """From so few missing frames on, the other server's disk is waited for, so that it can catch up under load."""
     yield_s: float = 3.0
     """How long a switchover may take before the old active goes on, and how long it stands back after it."""
+    force_s: float = 60.0
+    """How long an operator's word is tried for: what was right then may be wrong an hour later."""
     failover_after_s: float = 0.0
     alert_after_s: float = 10.0
 
