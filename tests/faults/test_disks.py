@@ -75,7 +75,7 @@ def test_a_passive_whose_disk_is_full_is_left_out(pair: Scene) -> None:
 
 @pytest.mark.parametrize("errno", ["EIO", "ENOSPC"])
 def test_a_failed_flush_is_final(pair: Scene, errno: str) -> None:
-    """F6, F8: the first fdatasync that fails ends the reign, though every later one would succeed."""
+    """F6: the first fdatasync that fails ends the reign, though every later one would succeed."""
     node = pair.pair.a.node_pid()
     assert node is not None
     with tampered(node, f"fdatasync:error={errno}:when=1"):
@@ -131,6 +131,25 @@ def test_the_power_of_both_fails_at_once(tmp_path: Path, disks: None) -> None:
         client = Client(pair)
         _power_cycle(Scene(pair, client), volumes)
         assert len(client.told) > 20
+
+
+def test_a_file_system_that_goes_read_only(tmp_path: Path, disks: None) -> None:
+    """F8: ext4 stops all writing on the active's disk; the other one acts, and the disk's owner is told why."""
+    with ExitStack() as stack:
+        disk = stack.enter_context(volume(tmp_path / "a"))
+        pair = stack.enter_context(laid_down(tmp_path))
+        pair.start()
+        made = Scene(pair, Client(pair))
+        for _ in range(5):
+            made.client.book()
+        disk.go_read_only()
+        assert made.client.book(TAKEN_OVER_S).by == "b", pair.tails()
+        assert pair.a.said("disk.read_only"), pair.a.tail()
+        pair.a.kill()
+        disk.repair()
+        pair.a.start()
+        pair.wait_in_sync(REPAIRED_S)
+        made.judge()
 
 
 def _power_cycle(made: Scene, volumes: list) -> None:  # type: ignore[type-arg]

@@ -116,7 +116,18 @@ class Volume:
 
     def mount(self) -> None:
         """Nothing is written back by itself for five minutes."""
-        _run("mount", "-o", "loop,commit=300", str(self._image), str(self.folder))
+        _run("mount", "-o", "loop,commit=300,errors=remount-ro", str(self._image), str(self.folder))
+
+    def go_read_only(self) -> None:
+        """As ext4 does by itself when it finds that it is damaged: from now on every write is refused."""
+        _run("mount", "-o", "remount,abort", str(self.folder))
+
+    def repair(self) -> None:
+        """Whoever had files open on it must be gone. It is checked, and mounted to be written again."""
+        self.unmount()
+        done = subprocess.run(["e2fsck", "-p", str(self._image)], capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        self.mount()
 
     def power_off(self) -> None:
         """The file system stops at once and writes nothing more, not even its journal."""
