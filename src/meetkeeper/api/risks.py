@@ -27,6 +27,8 @@ LATE_S = 15
 """A meeting that ought to be live for this long and is not has failed its promise."""
 CALENDAR_SILENT_S = 300
 ROWS_MAX = 200
+REASONS_MAX = 2
+"""Why the passive server is not ready: the worst; `standby check` tells all."""
 
 Level = Literal["red", "amber"]
 Kind = Literal[
@@ -129,7 +131,7 @@ def _pair(status: EngineStatus) -> Iterator[Risk]:
     level = _STANDBY.get(pair.ready)
     if level is not None and pair.linked and not pair.alarms:
         passive = pair.me if pair.role == "passive" else pair.peer
-        text = f"{passive} is {pair.ready}: {' '.join(pair.reasons)}"
+        text = f"{passive} is {pair.ready}: {' '.join(pair.reasons[:REASONS_MAX])}"
         yield _now(level, "standby", passive, text, "meetkeeper standby check")
 
 
