@@ -1,4 +1,4 @@
-"""The bench of scale comes to its end and keeps its promises at a small scale."""
+"""The benches of scale come to their end and keep their promises at a small scale."""
 
 import json
 import subprocess
@@ -34,3 +34,15 @@ def test_scale_is_measured(words: tuple[str, ...]) -> None:
     else:
         assert figures["changes_lost"] == 0
         assert figures["polls_per_s"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["exchange", "graph"])
+def test_an_adapter_is_measured(kind: str) -> None:
+    """Everything is read, with both sides' CPU time, and idle polls are timed."""
+    command = [sys.executable, "-m", "bench.mailboxes", kind, "--rooms", "2", "--items", "10"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, cwd=ROOT)
+    first, second, third = ran.stdout.splitlines()
+    assert first.startswith("20 items of 2 rooms")
+    assert "s of the fake" in second
+    assert third.startswith("an idle poll")

@@ -402,10 +402,29 @@ async def test_the_nearest_meetings_come_first(venue: ExchangeVenue) -> None:
     venue.mailbox.put("series", replace(TALK, rrule="FREQ=DAILY"))
     pages = [page async for page in venue.source.changes("")]
     assert [item.uid for page in pages for item in page.items] == ["series", "sooner", "soon", "late", "past"]
+
+
+async def test_a_span_is_asked_for_by_itself(venue: ExchangeVenue) -> None:
+    """What takes place in it and nothing else: one question, then the items; of a series all that a pass would give."""
+    now = datetime.now(ZoneInfo("Europe/Berlin")).replace(tzinfo=None, microsecond=0)
+    here = replace(TALK, zone="Europe/Berlin")
+    for uid, day in {"past": -3, "late": 40, "soon": 1, "sooner": 0.1}.items():
+        venue.mailbox.put(uid, replace(here, start=now + timedelta(days=day)))
+    daily = replace(here, start=now - timedelta(days=10) + timedelta(hours=3), rrule="FREQ=DAILY")
+    original = daily.start + timedelta(days=11)
+    moved = replace(here, start=original + timedelta(hours=1), recurrence_id=original, subject="Moved")
+    venue.mailbox.put("daily", daily, (moved,))
+    venue.mailbox.put("begins-later", replace(here, start=now + timedelta(days=5), rrule="FREQ=DAILY"))
     assert isinstance(venue.source, ExchangeSource)
     begin = int(time.time())
-    near = [item.uid async for page in venue.source.soon(begin, begin + 2 * 86_400) for item in page.items]
-    assert near == ["series", "sooner", "soon"]
+    pages = [page async for page in venue.source.soon(begin, begin + 2 * 86_400)]
+    assert {"SyncFolderItems", "FindItem", "GetItem"} >= {one.operation for one in venue.fake.requests}
+    assert (venue.fake.count("FindItem"), venue.fake.count("SyncFolderItems")) == (1, 0)
+    near = {str(item.uid): item for page in pages for item in page.items}
+    assert near.keys() == {"sooner", "soon", "daily"}
+    held = await Held().follow(venue.source)
+    assert all(held.items[item.href].fingerprint == item.fingerprint for item in near.values())
+    assert len(near["daily"].overrides) == 1
 
 
 async def test_ids_that_differ_in_case_are_two_items(venue: ExchangeVenue) -> None:

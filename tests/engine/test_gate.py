@@ -2,7 +2,7 @@
 
 import asyncio
 
-from meetkeeper.engine.gate import Gate
+from meetkeeper.engine.gate import Gate, Vanguard
 from tests.engine.desk import until
 
 
@@ -69,3 +69,37 @@ async def test_a_place_given_to_somebody_who_has_left_goes_on() -> None:
     await asyncio.gather(unlucky, return_exceptions=True)
     async with asyncio.timeout(10):
         await visit()
+
+
+async def test_the_others_wait_until_nobody_is_ahead() -> None:
+    """From the moment on at which the first lines up until the last has left, also by an error; then for nobody."""
+    vanguard, done = Vanguard(), list[str]()
+    holds = {name: asyncio.Event() for name in ("one", "two")}
+
+    async def lead(name: str) -> None:
+        with vanguard.ahead():
+            await holds[name].wait()
+            done.append(name)
+            raise LookupError(name)
+
+    async def follow() -> None:
+        await vanguard.wait(60.0)
+        done.append("the others")
+
+    leaders = [asyncio.create_task(lead(name)) for name in holds]
+    await asyncio.sleep(0)
+    follower = asyncio.create_task(follow())
+    for name, hold in holds.items():
+        hold.set()
+        await until(lambda name=name: name in done)  # type: ignore[misc] # mypy can't infer it
+    await follower
+    await asyncio.gather(*leaders, return_exceptions=True)
+    assert done == ["one", "two", "the others"]
+    await asyncio.wait_for(vanguard.wait(60.0), 1.0)
+
+
+async def test_whoever_hangs_ahead_is_not_waited_for_for_good() -> None:
+    """The wait has a bound."""
+    vanguard = Vanguard()
+    with vanguard.ahead():
+        await asyncio.wait_for(vanguard.wait(0.01), 5.0)

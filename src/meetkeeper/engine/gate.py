@@ -1,8 +1,8 @@
-"""A gate that lets so many through at a time, the most urgent first: what reads calendars waits here."""
+"""Where all that reads calendars waits: a gate that lets so many through at a time, and who goes before the others."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from heapq import heappop, heappush
 from itertools import count
 
@@ -46,3 +46,30 @@ class Gate:
                 place.set_result(None)
                 return
         self._free += 1
+
+
+class Vanguard:
+    """Those of one server who go first, and the others, who wait until none of them is left."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Go first, for as long as one is inside; from the moment on at which one lines up."""
+        self._count += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+
+    async def wait(self, limit_s: float) -> None:
+        """Wait for them, but not longer: one of them may hang."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                await self._none.wait()

@@ -1,8 +1,9 @@
 """One loop per room: ask its calendar what changed since the cookie, hand every page to the core, remember how it went.
 
 An error is never "empty": a pass that breaks yields no listing and its cookie is not kept. A refused or damaged cookie
-costs a full pass; where many rooms are read whole at once, the next day of each comes first (`NearestFirst`), then the
-rooms whose meetings are nearest. Waiting for a busy neighbour happens here, not inside an adapter.
+costs a full pass. Where many rooms are read whole at once, the next day of each comes first (`NearestFirst`); when that
+of all rooms on the same server is read, the rooms whose meetings are nearest. Waiting for a busy neighbour happens
+here, not inside an adapter.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from meetkeeper.core.events import Event
 from meetkeeper.core.state import RoomNews, State
 from meetkeeper.core.words import RoomId
 from meetkeeper.engine.audit import Auditor
-from meetkeeper.engine.gate import Gate
+from meetkeeper.engine.gate import Gate, Vanguard
 from meetkeeper.engine.neighbours import Neighbours, RoomCalendar
 from meetkeeper.engine.node import Handled
 from meetkeeper.engine.reading import event_of, guarded, read
@@ -34,6 +35,8 @@ PASSES_AT_ONCE_MAX = 32
 PROBLEMS_SHOWN_MAX = 20
 SOON_S = 86_400
 """What begins within this time is read first where everything has to be read."""
+SOON_WAITED_S = 60.0
+"""A full pass waits so long at most until the next day of every other room on its server is read."""
 GIVES_WAY_S = 60.0
 """A full pass lets polls of other rooms go before it that come within so long."""
 
@@ -78,6 +81,7 @@ class Poller:
         self._tasks: list[asyncio.Task[None]] = []
         self._gate = Gate(PASSES_AT_ONCE_MAX)
         self._turns: dict[RoomId, asyncio.Lock] = {}
+        self._vanguards: dict[str, Vanguard] = {}
         self._auditor = Auditor(desk, desk.now_s())
 
     def start(self) -> None:
@@ -179,16 +183,23 @@ class Poller:
         await self._read_whole(calendar)
 
     async def _read_whole(self, calendar: RoomCalendar) -> None:
-        """The next day first, so that nearest meetings of all rooms wait for nobody's archive; then everything."""
+        """The next day first, so that nearest meetings of all rooms wait for nobody's archive; then everything.
+
+        It is the server that is waited for: requests that lie there already go before all that come later.
+        """
         now_s, room = self._desk.now_s(), calendar.room
+        vanguard = self._vanguards.setdefault(calendar.server, Vanguard())
         self._auditor.forget(room)
         if isinstance(calendar.source, NearestFirst):
-            async with self._gate.turn(now_s - SOON_S):
-                try:
-                    await self._read_soon(calendar, calendar.source, int(now_s))
-                except MeetkeeperError as trouble:
-                    # Nothing depends on it; what is really wrong the full pass will say.
-                    log.info("calendar.not-soon", room=room, code=trouble.code, text=trouble.message)
+            with vanguard.ahead():
+                async with self._gate.turn(now_s - SOON_S):
+                    try:
+                        await self._read_soon(calendar, calendar.source, int(now_s))
+                    except MeetkeeperError as trouble:
+                        # Nothing depends on it; what is really wrong the full pass will say.
+                        log.info("calendar.not-soon", room=room, code=trouble.code, text=trouble.message)
+        await vanguard.wait(SOON_WAITED_S)
+        now_s = self._desk.now_s()
         nearest = self._desk.state.agenda(room, int(now_s), int(now_s) + SOON_S)
         ahead_s = max(0.0, nearest[0].start_s - now_s) if nearest else SOON_S
         async with self._gate.turn(now_s + GIVES_WAY_S * (1.0 + ahead_s / SOON_S), gives_way=True):

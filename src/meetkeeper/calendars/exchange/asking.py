@@ -4,21 +4,19 @@ Each function gives what `EwsServer.ask` runs in a thread. Nothing here waits or
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from copy import deepcopy
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 from exchangelib.extended_properties import ExtendedProperty
 from exchangelib.fields import ExtendedPropertyField, FieldPath
 from exchangelib.items import CalendarItem
-from exchangelib.properties import DistinguishedFolderId, ItemId, Mailbox
-from exchangelib.services import GetFolder as _Folder
-from exchangelib.services import GetItem as _Get
-from exchangelib.services import SyncFolderItems as _Sync
-from exchangelib.services.common import EWSAccountService
+from exchangelib.services.common import EWSAccountService, shape_element
 from exchangelib.util import create_element, safe_xml_value
 
-from meetkeeper.calendars.exchange.line import Acting, Raw
+from meetkeeper.calendars.exchange.line import API, Acting, Raw
 from meetkeeper.calendars.exchange.mapping import LINK_PROPERTIES, OWN_PROPERTY, OWN_UID_PROPERTY, goid_of
 from meetkeeper.calendars.exchange.patterns import Tree
 from meetkeeper.calendars.exchange.server import Ask
@@ -79,16 +77,16 @@ class SkypeConference(ExtendedProperty):  # type: ignore[misc] # an untyped pack
     property_type = "String"
 
 
-class SyncFolderItems(Raw, _Sync):  # type: ignore[misc] # an untyped package
-    """One page of what changed."""
+class _Crafted(Raw, EWSAccountService):  # type: ignore[misc] # an untyped package
+    """An operation whose request is written here: the package's own wants objects of its own, and takes its time."""
 
+    def __init__(self, operation: str, account: Acting) -> None:
+        self.SERVICE_NAME = operation
+        super().__init__(account=account)
 
-class GetItem(Raw, _Get):  # type: ignore[misc] # an untyped package
-    """Items by their ids."""
-
-
-class GetFolder(Raw, _Folder):  # type: ignore[misc] # an untyped package
-    """A folder."""
+    def ask(self, payload: Any) -> Iterable[Node]:
+        """Send it."""
+        return self._get_elements(payload)
 
 
 _LISTED = ("item_class", "start", "end", "type")
@@ -124,37 +122,72 @@ def _fields(*names: str, extended: bool = False) -> tuple[Any, ...]:
     return tuple(paths)
 
 
+@cache
+def _spelled(names: tuple[str, ...], *, extended: bool) -> Any:
+    return shape_element("m:ItemShape", "IdOnly", _fields(*names, extended=extended), API)
+
+
+def _shape(names: tuple[str, ...], *, extended: bool) -> Any:
+    """The shape of a request. Spelling one out takes longer than all the rest of it: it is done once, and copied."""
+    return deepcopy(_spelled(names, extended=extended))
+
+
 def calendar_of(mailbox: str) -> Any:
     """The mailbox's default calendar folder."""
-    return DistinguishedFolderId(id="calendar", mailbox=Mailbox(email_address=mailbox))
+    whose = _element("t:Mailbox", _element("t:EmailAddress", mailbox))
+    return _element("t:DistinguishedFolderId", whose, Id="calendar")
 
 
 def changes(mailbox: str, state: str) -> Ask:
     """SyncFolderItems: the next page after this state; of a first listing ("") with each item's time and kind."""
 
     def make(acting: Acting) -> Iterable[Node]:
-        return SyncFolderItems(account=acting).call(  # type: ignore[no-any-return]
-            folder=calendar_of(mailbox),
-            shape="IdOnly",
-            additional_fields=_fields(*_LISTED),
-            sync_state=state or None,
-            ignore=None,
-            max_changes_returned=CHANGES_MAX,
-            sync_scope="NormalItems",
+        payload = _element(
+            "m:SyncFolderItems",
+            _shape(_LISTED, extended=False),
+            _element("m:SyncFolderId", calendar_of(mailbox)),
+            *([_element("m:SyncState", state)] if state else []),
+            _element("m:MaxChangesReturned", str(CHANGES_MAX)),
+            _element("m:SyncScope", "NormalItems"),
         )
+        return _Crafted("SyncFolderItems", acting).ask(payload)
 
     return make
 
 
-def items(ids: Sequence[str], *, masters: bool = True) -> Ask:
-    """GetItem: these items, or these changed occurrences, which have no recurrence of their own."""
+def items(ids: Sequence[str], *, masters: bool = True, series_of: Collection[str] = ()) -> Ask:
+    """GetItem: these items, or these changed occurrences, which have no recurrence of their own.
+
+    Of ids that are also in `series_of`, which are occurrences', the whole series is asked for.
+    """
 
     def make(acting: Acting) -> Iterable[Node]:
-        return GetItem(account=acting).call(  # type: ignore[no-any-return]
-            items=[ItemId(id=one) for one in ids],
-            additional_fields=_fields(*_LOADED, *(_MASTERS if masters else ()), extended=True),
-            shape="IdOnly",
+        ids_asked = _element("m:ItemIds")
+        for one in ids:
+            if one in series_of:
+                ids_asked.append(_element("t:RecurringMasterItemId", OccurrenceId=one))
+            else:
+                ids_asked.append(_element("t:ItemId", Id=one))
+        wanted = (*_LOADED, *_MASTERS) if masters else _LOADED
+        payload = _element("m:GetItem", _shape(wanted, extended=True), ids_asked)
+        return _Crafted("GetItem", acting).ask(payload)
+
+    return make
+
+
+def view(mailbox: str, from_s: int, until_s: int) -> Ask:
+    """FindItem with a CalendarView: ids, kinds and starts of what takes place in the span, series as occurrences."""
+    begin, end = (f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%dT%H:%M:%SZ}" for at_s in (from_s, until_s))
+
+    def make(acting: Acting) -> Iterable[Node]:
+        payload = _element(
+            "m:FindItem",
+            _shape(_LISTED, extended=False),
+            _element("m:CalendarView", StartDate=begin, EndDate=end),
+            _element("m:ParentFolderIds", calendar_of(mailbox)),
+            Traversal="Shallow",
         )
+        return _Crafted("FindItem", acting).ask(payload)
 
     return make
 
@@ -163,30 +196,22 @@ def folder(mailbox: str) -> Ask:
     """GetFolder: the calendar, to see whether it can be reached."""
 
     def make(acting: Acting) -> Iterable[Node]:
-        from exchangelib.folders import Calendar
-
-        name = FieldPath(field=Calendar.get_field_by_fieldname("name"))
-        count = FieldPath(field=Calendar.get_field_by_fieldname("total_count"))
-        return GetFolder(account=acting).call(  # type: ignore[no-any-return]
-            folders=[calendar_of(mailbox)], additional_fields=[name, count], shape="IdOnly"
+        wanted = [_element("t:FieldURI", FieldURI=f"folder:{name}") for name in ("DisplayName", "TotalCount")]
+        payload = _element(
+            "m:GetFolder",
+            _element(
+                "m:FolderShape",
+                _element("t:BaseShape", "IdOnly"),
+                _element("t:AdditionalProperties", *wanted),
+            ),
+            _element("m:FolderIds", calendar_of(mailbox)),
         )
+        return _Crafted("GetFolder", acting).ask(payload)
 
     return make
 
 
 # --- finding and writing --------------------------------------------------------------------------------------------
-
-
-class _Crafted(Raw, EWSAccountService):  # type: ignore[misc] # an untyped package
-    """An operation whose request is written here, because the package's own wants objects of its own."""
-
-    def __init__(self, operation: str, account: Acting) -> None:
-        self.SERVICE_NAME = operation
-        super().__init__(account=account)
-
-    def ask(self, payload: Any) -> Iterable[Node]:
-        """Send it."""
-        return self._get_elements(payload)
 
 
 def with_uid(mailbox: str, uid: str) -> Ask:
@@ -202,7 +227,7 @@ def with_uid(mailbox: str, uid: str) -> Ask:
             _element("m:ItemShape", _element("t:BaseShape", "IdOnly")),
             _element("m:IndexedPageItemView", MaxEntriesReturned="20", Offset="0", BasePoint="Beginning"),
             _element("m:Restriction", _element("t:Or", *tests)),
-            _element("m:ParentFolderIds", calendar_of(mailbox).to_xml(version=acting.version)),
+            _element("m:ParentFolderIds", calendar_of(mailbox)),
             Traversal="Shallow",
         )
         return _Crafted("FindItem", acting).ask(payload)
@@ -220,7 +245,7 @@ def create(mailbox: str, made: Draft, own: str) -> Ask:
         item = _element("t:CalendarItem", *before, *properties, _element("t:UID", made.uid), *fields.values())
         payload = _element(
             "m:CreateItem",
-            _element("m:SavedItemFolderId", calendar_of(mailbox).to_xml(version=acting.version)),
+            _element("m:SavedItemFolderId", calendar_of(mailbox)),
             _element("m:Items", item),
             SendMeetingInvitations="SendToNone",
         )

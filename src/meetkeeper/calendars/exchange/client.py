@@ -10,7 +10,7 @@ the room accepts the new item some seconds later. A page's cookie is given as lo
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 from meetkeeper.calendars.exchange import booking, mapping
 from meetkeeper.calendars.exchange.mailbox import BATCH, Mailbox
@@ -31,6 +31,8 @@ PAGE_ITEMS = 25
 PAGES_MAX = 1_000
 ITEMS_MAX = 100_000
 """Most items of one calendar."""
+FEW = 4
+"""So many items without changed occurrences are read sooner than handed to a thread."""
 CLOCK_S = 60.0
 EXAMINED_MAX = 100
 """So many meetings a doctor looks at, the nearest ones."""
@@ -100,13 +102,15 @@ class ExchangeSource:
         yield Page(cookie=mark, listing=frozenset(listed.keys() - missing))
 
     async def soon(self, from_s: int, until_s: int) -> AsyncIterator[Page]:
-        """`NearestFirst`: what begins in the span, and every series, for only their expansion could tell."""
+        """`NearestFirst`: what a CalendarView of the span shows, by start; of occurrences the series, whole.
+
+        What can't be read is left to the complete pass to say.
+        """
         until = self._deadline()
-        listed, _ = await self._list(until)
-        near = {name: at for name, at in listed.items() if at < until_s}
-        names = sorted(near, key=lambda name: (near[name] < from_s, near[name], name))
-        async for page, _ in self._load(names, until):
-            yield Page(items=page.items, problems=page.problems)
+        seen = await self._mailbox.view(from_s, until_s, self._now_s(), until)
+        names = sorted(seen.starts, key=lambda name: (seen.starts[name], name))
+        async for page, _ in self._load(names, until, series_of=seen.occurrences):
+            yield Page(items=page.items)
 
     async def _list(self, until: float) -> tuple[dict[str, float], str]:
         """Every item's id with its urgency, and the state after all of them."""
@@ -160,11 +164,13 @@ class ExchangeSource:
             state = found.state
         raise self._circles()
 
-    async def _load(self, names: Sequence[str], until: float) -> AsyncIterator[tuple[Page, bool]]:
+    async def _load(
+        self, names: Sequence[str], until: float, *, series_of: Collection[str] = ()
+    ) -> AsyncIterator[tuple[Page, bool]]:
         """Pages of these items, and whether one of them waits for the room; `gone` are those that are not there."""
         at_once = BATCH * min(BATCHES_AT_ONCE, self._server.config.concurrency)
         for at in range(0, len(names), at_once):
-            loaded = await self._mailbox.get(names[at : at + at_once], until)
+            loaded = await self._mailbox.get(names[at : at + at_once], until, series_of=series_of)
             moved = [name for item in loaded.items.values() for name in mapping.moved_in(item)]
             changed: dict[str, Node] = {}
             for start in range(0, len(moved), at_once):
@@ -173,7 +179,10 @@ class ExchangeSource:
             weights = ((name, mapping.weight_of(item)) for name, item in loaded.items.items())
             for some_names in portions(weights, PAGE_ITEMS):
                 some_items = {name: loaded.items[name] for name in some_names}
-                yield await asyncio.to_thread(self._page, some_items, changed)
+                if len(some_items) <= FEW and not changed:
+                    yield self._page(some_items, changed)
+                else:
+                    yield await asyncio.to_thread(self._page, some_items, changed)
             if loaded.gone or loaded.problems:
                 yield Page(gone=tuple(sorted(loaded.gone)), problems=tuple(loaded.problems.items())), False
 

@@ -66,7 +66,7 @@ class Ear:
     def subscribe(self, mailbox: str) -> str:
         """Subscribe to the mailbox's calendar; the subscription's id. Raises `soap.Fault` and our errors."""
         request = create_element("m:StreamingSubscriptionRequest")
-        request.append(_holding("t:FolderIds", calendar_of(mailbox).to_xml(version=API)))
+        request.append(_holding("t:FolderIds", calendar_of(mailbox)))
         request.append(_holding("t:EventTypes", *(_text("t:EventType", name) for name in EVENTS)))
         payload = _holding("m:Subscribe", request)
         for message in self._line.ask(

@@ -298,10 +298,18 @@ class Line:
     def _sent(self, session: Any, body: bytes, headers: dict[str, str], *, stream: bool = False) -> Any:
         """The answer to one request, read whole unless it is a stream."""
         try:
-            return session.post(
+            # Prepared here and not by `session.post`: a session merges its settings anew for every request, which
+            # takes as long as the request itself. What there is to merge are headers, login and cookies.
+            request = requests.Request(
+                "POST",
                 self._url,
+                headers={**session.headers, **headers},
                 data=body,
-                headers=headers,
+                auth=session.auth,
+                cookies=session.cookies,
+            )
+            return session.send(
+                request.prepare(),
                 allow_redirects=False,
                 timeout=(self._limits.connect_s, self._limits.read_s),
                 stream=stream,

@@ -4,7 +4,7 @@ Between `server`, which asks, and `client` and `booking`, which know what for. F
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -27,6 +27,13 @@ class Changes(Struct, frozen=True):
     gone: frozenset[str]
     state: str
     last: bool
+
+
+class Seen(Struct, frozen=True):
+    """What takes place in a span: ids by start, as seconds since 1970, and which of them are occurrences of series."""
+
+    starts: dict[str, float]
+    occurrences: frozenset[str]
 
 
 class Loaded(Struct, frozen=True):
@@ -78,10 +85,33 @@ class Mailbox:
             raise self.odd("an item without an id")
         return Changes(changed, frozenset(gone - {""}), new, last in ("true", "1"))
 
-    async def get(self, names: Sequence[str], until: float, *, masters: bool = True) -> Loaded:
-        """These items, some batches at a time."""
+    async def view(self, from_s: int, until_s: int, now_s: float, until: float) -> Seen:
+        """What takes place in the span. A series that the server does not expand there is named by its own id."""
+        from meetkeeper.calendars.exchange import asking
+
+        (message,) = await self.ask_well(asking.view(self.room.mailbox, from_s, until_s), until)
+        found = message.at("RootFolder", "Items")
+        if found is None:
+            raise self.odd("no items in a view")
+        items = {mapping.name_of(item): item for item in found.all("CalendarItem")}
+        items.pop("", None)
+        kinds = {name: item.say("CalendarItemType") for name, item in items.items()}
+        return Seen(
+            {name: mapping.urgency(item, now_s) for name, item in items.items()},
+            frozenset(name for name, kind in kinds.items() if kind in ("Occurrence", "Exception")),
+        )
+
+    async def get(
+        self,
+        names: Sequence[str],
+        until: float,
+        *,
+        masters: bool = True,
+        series_of: Collection[str] = (),
+    ) -> Loaded:
+        """These items, some batches at a time; of occurrences in `series_of` the whole series, by its own id."""
         batches = [names[at : at + BATCH] for at in range(0, len(names), BATCH)]
-        tasks = [self._get_batch(batch, until, masters=masters) for batch in batches]
+        tasks = [self._get_batch(batch, until, masters=masters, series_of=series_of) for batch in batches]
         found = await asyncio.gather(*tasks, return_exceptions=True)
         items: dict[str, Node] = {}
         gone: set[str] = set()
@@ -94,12 +124,15 @@ class Mailbox:
             problems.update(one.problems)
         return Loaded(items, frozenset(gone), problems)
 
-    async def _get_batch(self, names: Sequence[str], until: float, *, masters: bool) -> Loaded:
+    async def _get_batch(
+        self, names: Sequence[str], until: float, *, masters: bool, series_of: Collection[str]
+    ) -> Loaded:
         """One GetItem. An answer spoilt by one odd item is asked for again in halves, to find that item."""
         from meetkeeper.calendars.exchange import asking
 
         try:
-            messages = await self.server.ask(self.room.mailbox, asking.items(names, masters=masters), until)
+            make = asking.items(names, masters=masters, series_of=series_of)
+            messages = await self.server.ask(self.room.mailbox, make, until)
         except TheirMistake as mistake:
             if mistake.code not in (soap.TOO_LARGE, soap.NOT_XML):
                 raise
@@ -107,7 +140,7 @@ class Mailbox:
                 return Loaded({}, frozenset(), {names[0]: _TOO_ODD})
             middle = len(names) // 2
             halves = [
-                await self._get_batch(half, until, masters=masters)
+                await self._get_batch(half, until, masters=masters, series_of=series_of)
                 for half in (names[:middle], names[middle:])
             ]
             items = {name: item for half in halves for name, item in half.items.items()}
@@ -119,9 +152,9 @@ class Mailbox:
             raise to_error(fault, self.where) from None
         if len(messages) != len(names):
             raise self.odd(f"{len(messages)} answers to {len(names)} questions")
-        return self._sorted(names, messages)
+        return self._sorted(names, messages, series_of)
 
-    def _sorted(self, names: Sequence[str], messages: Sequence[Node]) -> Loaded:
+    def _sorted(self, names: Sequence[str], messages: Sequence[Node], series_of: Collection[str]) -> Loaded:
         """Answers by id. What concerns one item alone is that item's problem; what concerns all is raised."""
         items: dict[str, Node] = {}
         gone: set[str] = set()
@@ -145,7 +178,7 @@ class Mailbox:
                 raise self.odd("an answer that is no item")
             item = found.inside[0]
             said = mapping.name_of(item)
-            items[said if said in names else name] = item
+            items[said if said in names or (said and name in series_of) else name] = item
         if denied and len(denied) == len(names):
             raise to_error(denied[0], self.where)
         return Loaded(items, frozenset(gone), problems)

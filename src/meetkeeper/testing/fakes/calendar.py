@@ -16,20 +16,27 @@ from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.joinblock import JoinBlock
 from meetkeeper.core.recurrence import expand
 from meetkeeper.core.words import CalendarItem
+from meetkeeper.core.zones import DAY_S, wall_s
 from meetkeeper.itemtext.portions import portions
 from meetkeeper.itemtext.reading import Problem, read_item
 from meetkeeper.ports.calendar import CookieRefused, Page
 
 PAGE_ITEMS = 25
+_SLACK_S = DAY_S
+"""No zone's wall is further from UTC."""
 
 
 class _Shown(Struct, frozen=True):
-    """What stands under a name, and since which version of the calendar. Exactly one of item and problem is set."""
+    """What stands under a name, and since which version of the calendar. Exactly one of item and problem is set.
+
+    `span` (seconds since 1970) holds a meeting that does not repeat, generously: nobody need look at it outside.
+    """
 
     version: int
     item: CalendarItem | None = None
     problem: str = ""
     size: int = 0
+    span: tuple[float, float] | None = None
 
 
 class FakeCalendar:
@@ -132,9 +139,11 @@ class FakeCalendar:
         """`NearestFirst.soon`: items with a meeting in the span, by start; floating times are read in UTC."""
         self._reach()
         starts = {
-            item.href: found[0].start_s
-            for item in self.items.values()
-            if (found := expand(item, "UTC", from_s, until_s).occurrences)
+            shown.item.href: found[0].start_s
+            for shown in self._shown.values()
+            if shown.item is not None
+            and (shown.span is None or (shown.span[0] < until_s and from_s < shown.span[1]))
+            and (found := expand(shown.item, "UTC", from_s, until_s).occurrences)
         }
         names = sorted(starts, key=lambda name: (starts[name], name))
         for some in portions(((name, self._shown[name].size) for name in names), self.page_items):
@@ -183,7 +192,7 @@ class FakeCalendar:
             self._version += 1
             self._gone.pop(name, None)
         version = 0 if self.hides else self._version
-        self._shown[name] = _Shown(version, item, problem, size)
+        self._shown[name] = _Shown(version, item, problem, size, _span_of(item))
 
     def _since(self, cookie: str) -> tuple[int, bool]:
         """The version a cookie stands for, and whether the pass is a complete one."""
@@ -223,6 +232,13 @@ class FakeCalendar:
     def _answer(self) -> None:
         if self.unsaid:
             raise Unavailable("calendar.slow", "The calendar took too long; it is asked again.")
+
+
+def _span_of(item: CalendarItem | None) -> tuple[float, float] | None:
+    if item is None or item.repeats or item.master is None:
+        return None
+    start_s = wall_s(item.master.start)
+    return start_s - _SLACK_S, start_s + item.master.duration_s + _SLACK_S
 
 
 class FakeSource:

@@ -20,6 +20,10 @@ from meetkeeper.testing.fakes.exchange.patterns import recurrence
 from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
 
 GOID_HEADER = bytes.fromhex("040000008200E00074C5B7101A82E008")
+HOME = "Europe/Oslo"
+"""The mailboxes' own zone, for whole days and floating times."""
+ORIGINAL = "%Y%m%dT%H%M%S"
+"""How an occurrence's id spells the start that the series gave it."""
 MEETING_SET = "6ED8DA90-450B-101B-98DA-00AA003F1305"
 _RESPONSES = {
     Answer.NONE: "Unknown",
@@ -74,9 +78,9 @@ def goid_of(uid: str) -> bytes:
 
 
 def occurrence_id(stored: Stored, entry: Entry) -> str:
-    """The id of one changed occurrence."""
+    """The id of one occurrence."""
     assert entry.recurrence_id is not None
-    return base64.b64encode(f"OCC|{stored.id}|{entry.recurrence_id:%Y%m%dT%H%M%S}".encode()).decode()
+    return base64.b64encode(f"OCC|{stored.id}|{entry.recurrence_id:{ORIGINAL}}".encode()).decode()
 
 
 def occurrence_of(item_id: str) -> tuple[str, str] | None:
@@ -93,9 +97,7 @@ def occurrence_of(item_id: str) -> tuple[str, str] | None:
 class Writer:
     """Writes one item. `zone` is the mailbox's own, for whole days and floating times; `skew_s` the clock's error."""
 
-    def __init__(
-        self, mailbox: Mailbox, style: Style, *, zone: str = "Europe/Oslo", skew_s: float = 0.0
-    ) -> None:
+    def __init__(self, mailbox: Mailbox, style: Style, *, zone: str = HOME, skew_s: float = 0.0) -> None:
         self._mailbox = mailbox
         self._style = style
         self._zone = zone
@@ -167,7 +169,7 @@ class Writer:
         yield "calendar:IsMeeting", lambda: _flag("IsMeeting", yes=True)
         yield "calendar:IsCancelled", lambda: _flag("IsCancelled", yes=entry.cancelled)
         yield "calendar:IsRecurring", lambda: _flag("IsRecurring", yes=False)
-        kind = "RecurringMaster" if repeats else "Exception" if changed else "Single"
+        kind = "RecurringMaster" if repeats else _kind_of(stored, entry) if changed else "Single"
         yield "calendar:CalendarItemType", lambda: _tag("CalendarItemType", kind)
         yield "calendar:MyResponseType", lambda: _tag("MyResponseType", _RESPONSES[stored.answer])
         if not self._style.no_organizer:
@@ -264,6 +266,10 @@ def _mime(stored: Stored) -> str:
     lines = to_calendar(item, Venue()).split(b"\r\n")
     text = base64.b64encode(b"\r\n".join(line for line in lines if not line.startswith(b"X-"))).decode()
     return f'<t:MimeContent CharacterSet="UTF-8">{text}</t:MimeContent>'
+
+
+def _kind_of(stored: Stored, occurrence: Entry) -> str:
+    return "Exception" if occurrence in stored.overrides else "Occurrence"
 
 
 def _plain(stored: Stored, entry: Entry) -> str:

@@ -1,16 +1,19 @@
 """What the fake answers when it is read: folders, SyncFolderItems, GetItem, FindItem, names and ids."""
 
 from base64 import b64encode
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
 
 from meetkeeper.core.recurrence import expand
-from meetkeeper.core.words import CalendarItem, Entry, Uid
+from meetkeeper.core.words import CalendarItem, Entry, Occurrence, Uid
 from meetkeeper.testing.fakes.exchange import folders, mapi, soap
 from meetkeeper.testing.fakes.exchange.cookies import Bad, Mark, read_mark, write_mark
-from meetkeeper.testing.fakes.exchange.items import Shape, Writer, goid_of, occurrence_of
+from meetkeeper.testing.fakes.exchange.items import HOME, ORIGINAL, Shape, Writer, goid_of, occurrence_of
 from meetkeeper.testing.fakes.exchange.soap import MES, TYP
 from meetkeeper.testing.fakes.mailbox import Mailbox, Stored
 
@@ -208,8 +211,11 @@ def get_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     """GetItem: soft-deleted items are answered too; they are not in the calendar for that."""
     shape = soap.shape_of(asked.element)
     messages = []
+    series = {one.get("OccurrenceId", "") for one in asked.element.iter(f"{TYP}RecurringMasterItemId")}
     for item_id in soap.ids_in(asked.element):
-        found = find_item_by_id(fake, item_id)
+        found = find_item_by_id(fake, item_id, asked.acting_as)
+        if found is not None and item_id in series:
+            found = (found[0], found[1], None)
         if found is None or item_id in fake.vanishing:
             messages.append(soap.failure("GetItem", "ErrorItemNotFound", "<m:Items/>"))
             continue
@@ -222,20 +228,27 @@ def get_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     return soap.response("GetItem", *messages)
 
 
-def find_item_by_id(fake: "FakeExchange", item_id: str) -> tuple[Mailbox, Stored, Entry | None] | None:
-    """The mailbox and the item of this id, and which changed occurrence of it is meant."""
+def find_item_by_id(
+    fake: "FakeExchange", item_id: str, acting_as: str = ""
+) -> tuple[Mailbox, Stored, Entry | None] | None:
+    """The mailbox and the item of this id, and which occurrence of it is meant; the one who asks is looked at first."""
     occurrence = occurrence_of(item_id)
     master_id = item_id if occurrence is None else occurrence[0]
-    for mailbox in (*fake.site.mailboxes.values(), *fake.folders.values()):
+    own = fake.site.find(acting_as)
+    others = (*fake.site.mailboxes.values(), *fake.folders.values())
+    for mailbox in (*([] if own is None else [own]), *others):
         stored = mailbox.items.get(master_id) or mailbox.deleted(master_id)
         if stored is None:
             continue
         if occurrence is None:
             return mailbox, stored, None
+        original = datetime.strptime(occurrence[1], ORIGINAL)  # noqa: DTZ007 - a wall time
         for entry in stored.overrides:
-            if f"{entry.recurrence_id:%Y%m%dT%H%M%S}" == occurrence[1]:
+            if entry.recurrence_id == original:
                 return mailbox, stored, entry
-        return None
+        if not stored.master.rrule or original in stored.master.exdates:
+            return None
+        return mailbox, stored, replace(stored.master, start=original, recurrence_id=original)
     return None
 
 
@@ -268,6 +281,8 @@ def find_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
 
 
 def _seen(writer: Writer, stored: Stored, shape: Shape, begin: datetime, end: datetime) -> list[str]:
+    if not stored.master.rrule and not _may_share(stored.master, begin, end):
+        return []
     item = CalendarItem(
         href=stored.id,
         uid=Uid(stored.uid),
@@ -275,11 +290,26 @@ def _seen(writer: Writer, stored: Stored, shape: Shape, begin: datetime, end: da
         master=stored.master,
         overrides=stored.overrides,
     )
-    found = expand(item, "Europe/Oslo", int(begin.timestamp()), int(end.timestamp())).occurrences
-    return [
-        writer.item(stored, shape, one.entry if one.entry.recurrence_id is not None else None)
-        for one in found
-    ]
+    found = expand(item, HOME, int(begin.timestamp()), int(end.timestamp())).occurrences
+    if not stored.master.rrule:
+        return [writer.item(stored, shape) for _ in found]
+    return [writer.item(stored, shape, _as_occurrence(one)) for one in found]
+
+
+def _may_share(entry: Entry, begin: datetime, end: datetime) -> bool:
+    """A quick look at a meeting of its own: no wall is further from UTC than a day."""
+    start = entry.start.replace(tzinfo=UTC)
+    slack = timedelta(days=1)
+    return start - slack < end and begin < start + timedelta(seconds=entry.duration_s) + slack
+
+
+def _as_occurrence(one: Occurrence) -> Entry:
+    """One occurrence as an entry of its own, changed or not."""
+    if one.entry.recurrence_id is not None or one.original_start_s is None:
+        return one.entry
+    home = ZoneInfo(one.entry.zone or HOME)
+    wall = datetime.fromtimestamp(one.original_start_s, home).replace(tzinfo=None)
+    return replace(one.entry, start=wall, recurrence_id=wall)
 
 
 def _fits(test: Element, stored: Stored) -> bool:

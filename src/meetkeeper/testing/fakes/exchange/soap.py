@@ -64,7 +64,7 @@ def ids_in(operation: Element) -> Iterator[str]:
     """The item ids of a request."""
     ids = operation.find(f"{MES}ItemIds")
     for one in [] if ids is None else list(ids):
-        yield one.get("Id", "") or one.get("RecurringMasterId", "")
+        yield one.get("Id", "") or one.get("RecurringMasterId", "") or one.get("OccurrenceId", "")
 
 
 def envelope(inside: str) -> bytes:
