@@ -104,7 +104,7 @@ def test_the_configuration_is_checked_compared_deployed_and_rolled_back(server: 
     wrong = say(server, "config", "check", str(file))
     assert wrong.exit_code == 1
     assert "Did you mean 'rooms'" in wrong.output
-    assert "config.json:6:3" in wrong.output
+    assert "new.json:6:3" in wrong.output
     file.write_bytes(pretty(replace(server.config, rooms=(*server.config.rooms, RoomConfig(id="bergen")))))
     assert say(server, "config", "check", str(file)).exit_code == 0
     assert "bergen" in say(server, "config", "diff", str(file)).output
@@ -113,6 +113,23 @@ def test_the_configuration_is_checked_compared_deployed_and_rolled_back(server: 
     assert len(json.loads(say(server, "config", "revisions", "--json").stdout)["revisions"]) >= 2
     assert "is in force" in say(server, "config", "rollback").output
     assert "bergen" not in say(server, "rooms").output
+
+
+def test_an_edit_is_checked_by_the_name_of_the_file_it_waits_in(server: Running) -> None:
+    """A moment after saving it stands in config.json still, then in staged.json: both are found, and named."""
+    calm = say(server, "config", "check")
+    assert (calm.exit_code, calm.output) == (0, "Nothing is wrong with config.json.\n")
+    assert say(server, "config", "diff").output == "config.json changes nothing.\n"
+    staged = server.home.staged_file
+    staged.write_bytes(pretty(server.config).replace(b'"rooms"', b'"roms"'))
+    try:
+        assert "staged.json:6:3" in say(server, "config", "check").output
+        assert "staged.json:6:3" in say(server, "config", "diff").output
+    finally:
+        staged.unlink()
+    missing = say(server, "config", "check", "/nowhere/at-all.json")
+    assert missing.exit_code == 1
+    assert "at-all.json can't be read" in missing.stderr
 
 
 def test_a_token_opens_the_door_until_it_is_revoked(server: Running) -> None:

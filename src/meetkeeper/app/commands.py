@@ -18,6 +18,7 @@ import rich_click as click
 from meetkeeper.app import files_commands, pairing_commands
 from meetkeeper.app.authority_commands import ca_group
 from meetkeeper.cli.main import build_cli
+from meetkeeper.cli.shelves import shelve
 from meetkeeper.core.errors import MeetkeeperError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def build() -> click.Group:
         group.add_command(command)
     for by_files in files_commands.commands():
         group.add_command(by_files)
+    shelve("meetkeeper")
     return group
 
 

@@ -137,8 +137,9 @@ class FileHooks:
         configfile.write_out(self._home, in_force)
         log.warning(
             "config.staged",
-            text="config.json was edited: the edit waits as staged.json. See `meetkeeper config diff`, then "
-            "`meetkeeper config deploy`, which asks the active server, also from a passive one.",
+            text="config.json was edited: the edit waits in staged.json beside it, where it can be mended. See "
+            "`meetkeeper config check` and `config diff`, then `meetkeeper config deploy`, which asks the active "
+            "server, also from a passive one.",
         )
 
 

@@ -7,6 +7,7 @@ import rich_click as click
 
 from meetkeeper.api.client import NotFound
 from meetkeeper.cli import show
+from meetkeeper.cli.looking import Answer
 from meetkeeper.cli.session import Session, as_json, ask, json_option, pass_session, yes_option
 
 
@@ -15,16 +16,32 @@ def config() -> None:
     """The configuration: staged → checked → deployed → rolled back."""
 
 
-def _staged(session: Session, file: Path | None) -> bytes:
-    """The text that is meant: a named file, else the one that waits in the home folder."""
-    if file is None:
-        if not session.home:
-            raise click.UsageError("Name a FILE, or say --home for the staged one.")
-        file = Path(session.home).expanduser() / "config" / "staged.json"
+def _meant(session: Session, file: Path | None) -> tuple[str, bytes]:
+    """Name and text of what is meant: a file, else what waits in the home folder.
+
+    An edit of a moment ago stands in config.json until the server has seen it and staged it.
+    """
+    if file is not None:
+        return file.name, _read(file)
+    if not session.home:
+        raise click.UsageError("Name a FILE, or say --home for the staged one.")
+    folder = Path(session.home).expanduser() / "config"
+    for name in ("staged.json", "config.json"):
+        if (folder / name).exists():
+            return name, _read(folder / name)
+    raise NotFound("no-staged", f"There is no configuration in {folder}. Name a FILE.")
+
+
+def _read(file: Path) -> bytes:
     try:
         return file.read_bytes()
-    except FileNotFoundError:
-        raise NotFound("no-staged", f"{file} does not exist: nothing is staged. Name a FILE.") from None
+    except OSError as error:
+        raise NotFound("no-file", f"{file} can't be read: {error.strerror}.") from None
+
+
+def _problems(seen: Answer, name: str) -> list[str]:
+    """What is wrong, with the name of the file it is wrong in."""
+    return [line.replace("config.json:", f"{name}:", 1) for line in seen["problems"]]
 
 
 @config.command("show")
@@ -46,14 +63,15 @@ def config_show(session: Session, *, json_out: bool) -> None:
 @click.pass_context
 def config_check(ctx: click.Context, session: Session, *, file: Path | None, json_out: bool) -> None:
     """What is wrong with FILE, or with what is staged. Exit code 1 when something is."""
-    seen = session.client.send("POST", "/config/check", _staged(session, file))
+    name, body = _meant(session, file)
+    seen = session.client.send("POST", "/config/check", body)
     if json_out:
         as_json(seen)
     else:
-        for line in seen["problems"]:
+        for line in _problems(seen, name):
             click.secho(line, fg="red")
         if seen["ok"]:
-            click.echo("Nothing is wrong with it.")
+            click.echo(f"Nothing is wrong with {name}.")
     ctx.exit(0 if seen["ok"] else 1)
 
 
@@ -63,16 +81,17 @@ def config_check(ctx: click.Context, session: Session, *, file: Path | None, jso
 @pass_session
 def config_diff(session: Session, *, file: Path | None, json_out: bool) -> None:
     """What deploying FILE, or what is staged, would change."""
-    seen = session.client.send("POST", "/config/check", _staged(session, file))
+    name, body = _meant(session, file)
+    seen = session.client.send("POST", "/config/check", body)
     if json_out:
         as_json(seen)
         return
-    for line in seen["problems"]:
+    for line in _problems(seen, name):
         click.secho(line, fg="red")
     for line in seen["changes"]:
         click.secho(line, fg={"+": "green", "-": "red"}.get(line[:1]))
     if seen["ok"] and not seen["changes"]:
-        click.echo("It changes nothing.")
+        click.echo(f"{name} changes nothing.")
 
 
 @config.command("deploy")
@@ -82,7 +101,7 @@ def config_diff(session: Session, *, file: Path | None, json_out: bool) -> None:
 def config_deploy(session: Session, *, file: Path | None, yes: bool) -> None:
     """Put FILE, or what is staged, in force; at a terminal its changes are shown first."""
     revision = session.client.get("/config")["revision"]
-    body = _staged(session, file)
+    _, body = _meant(session, file)
     if not yes:
         for line in session.client.send("POST", "/config/check", body)["changes"]:
             click.echo(line, err=True)

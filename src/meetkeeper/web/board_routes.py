@@ -29,8 +29,8 @@ from meetkeeper.web.pages import back_to, page, render
 
 NEWS_EVERY_S = 1.0
 """A board is drawn anew at most this often, however much happens …"""
-TICK_S = 15.0
-"""… and at least this often, because minutes pass."""
+TICK_S = 5.0
+"""… and at least this often, because minutes pass and the other server may stand still."""
 HISTORY_ROWS = 30
 SESSION = {"door": "session"}
 AtDesk = NamedDependency[Desk]
