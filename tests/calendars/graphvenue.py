@@ -1,6 +1,7 @@
 """A room mailbox on the fake Graph, to try the contract and worse on."""
 
-from meetkeeper.calendars.graph.client import GraphClient, Limits
+from meetkeeper.bounded.http import Limits
+from meetkeeper.calendars.graph.client import GraphClient
 from meetkeeper.calendars.graph.mapping import Reader
 from meetkeeper.calendars.graph.notices import Notices
 from meetkeeper.calendars.graph.source import GraphSource

@@ -13,8 +13,9 @@ from ssl import SSLContext
 
 from msgspec import Struct
 
+from meetkeeper.bounded.http import Limits
 from meetkeeper.calendars.caldav.client import CaldavSource
-from meetkeeper.calendars.caldav.server import CaldavServer, Limits
+from meetkeeper.calendars.caldav.server import CaldavServer
 from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.testing.contracts.calendar import text_of
 

@@ -7,7 +7,6 @@ import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import httpx2
 import pytest
@@ -354,21 +353,6 @@ def test_any_uid_has_a_harmless_name(uid: str) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.@-]*\.ics", name)
     assert len(name) <= 110
     assert CALENDAR.name_of(CALENDAR.path + name) == name
-
-
-@given(st.text(max_size=40))
-def test_any_retry_after_is_a_bounded_wait(header: str) -> None:
-    """Seconds, a date or nonsense: the wait is within bounds or unknown."""
-    wait = mapping.wait_s(header, datetime(2026, 11, 22, tzinfo=UTC))
-    assert wait is None or 0 <= wait <= mapping.RETRY_AFTER_S_MAX
-
-
-def test_retry_after_as_a_date() -> None:
-    """A date is a wait from now, in any of HTTP's spellings."""
-    now = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
-    assert mapping.wait_s("Sun, 22 Nov 2026 12:01:30 GMT", now) == 90
-    assert mapping.wait_s("Sun, 22 Nov 2026 12:01:30", now) in (90, None)
-    assert mapping.wait_s("17", now) == 17
 
 
 @given(

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from meetkeeper.calendars.caldav import client, dav
+from meetkeeper.bounded import xml
+from meetkeeper.bounded.http import Limits
+from meetkeeper.calendars.caldav import client
 from meetkeeper.calendars.caldav.client import CaldavSource
-from meetkeeper.calendars.caldav.server import CaldavServer, CaldavServers, Limits
+from meetkeeper.calendars.caldav.server import CaldavServer, CaldavServers
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
 from meetkeeper.ports.calendar import CookieRefused
 from meetkeeper.testing.contracts.calendar import Held, text_of
@@ -224,7 +226,7 @@ async def test_an_answer_has_a_bounded_number_of_parts(
     server: StandIn, source: CaldavSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More elements than the bound are refused, however small they are."""
-    monkeypatch.setattr(dav, "ELEMENTS_MAX", 1_000)
+    monkeypatch.setattr(xml, "ELEMENTS_MAX", 1_000)
     server.tricks["sync"] = says(
         multistatus(*(response(f"{PATH}{n}.ics", "") for n in range(400)), token="t")
     )

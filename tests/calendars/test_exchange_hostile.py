@@ -12,7 +12,7 @@ import pytest
 import trustme
 from msgspec.structs import replace
 
-from meetkeeper.calendars.exchange import soap as answers
+from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange.client import ExchangeSource
 from meetkeeper.calendars.exchange.server import Limits
 from meetkeeper.core.configuration import ExchangeCalendar
@@ -249,7 +249,7 @@ async def test_an_endless_answer_is_not_kept(fake: FakeExchange) -> None:
     for status in (200, 401, 500):
         fake.trick = says(Reply(status, b"<x>" + b"y" * 3_000_000), "SyncFolderItems")
         error = await failed(source)
-        assert error.code == answers.TOO_LARGE
+        assert error.code == xml.TOO_LARGE
     await source.close()
 
 

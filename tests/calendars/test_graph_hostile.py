@@ -11,7 +11,8 @@ import msgspec
 import pytest
 import trustme
 
-from meetkeeper.calendars.graph import client, mailbox
+from meetkeeper.bounded import gate
+from meetkeeper.calendars.graph import mailbox
 from meetkeeper.calendars.graph.client import GraphClient
 from meetkeeper.calendars.graph.marks import Place, lies_within, seal, unseal
 from meetkeeper.calendars.graph.token import App, CertificateCredential, SecretCredential, Tokens, read_token
@@ -336,7 +337,7 @@ async def test_a_pause_is_kept_by_everybody(
     """Told to wait, in seconds or by a date, no room of that server asks again before the time is over."""
     later = format_datetime(datetime.fromtimestamp(datetime.now(UTC).timestamp() + 90, UTC), usegmt=True)
     header = {"seconds": "90", "date": later, "nonsense": "soon", "none": ""}[form]
-    monkeypatch.setattr(client, "QUIET_S_MIN", 70.0)
+    monkeypatch.setattr(gate, "QUIET_S_MIN", 70.0)
     await Held().follow(venue.source)
     venue.graph.pauses.append(header)
     first = await failed(venue)

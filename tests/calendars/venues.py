@@ -8,8 +8,9 @@ from urllib.parse import quote
 import httpx2
 from icalendar import Calendar
 
+from meetkeeper.bounded.http import Limits
 from meetkeeper.calendars.caldav.client import CaldavSource
-from meetkeeper.calendars.caldav.server import CaldavServers, Limits
+from meetkeeper.calendars.caldav.server import CaldavServers
 from meetkeeper.calendars.ics.client import IcsSource
 from meetkeeper.core.configuration import CaldavCalendar, IcsCalendar
 from meetkeeper.core.errors import Unavailable

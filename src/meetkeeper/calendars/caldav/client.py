@@ -11,18 +11,18 @@ from functools import partial
 
 from msgspec import Struct
 
+from meetkeeper.bounded import xml
 from meetkeeper.calendars.caldav import mapping
 from meetkeeper.calendars.caldav.dav import (
     CAL,
     DAV,
-    NOT_XML,
     Multistatus,
     Response,
     conditions,
     read_multistatus,
 )
 from meetkeeper.calendars.caldav.mapping import Calendar
-from meetkeeper.calendars.caldav.server import TOO_LARGE, Answer, CaldavServer, Call
+from meetkeeper.calendars.caldav.server import Answer, CaldavServer, Call
 from meetkeeper.core.configuration import CaldavCalendar
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake
 from meetkeeper.core.identity import normalise_uid
@@ -202,7 +202,7 @@ class CaldavSource:
         try:
             given = await self._multiget(calendar, wanted, until)
         except TheirMistake as mistake:
-            if mistake.code not in (TOO_LARGE, NOT_XML):
+            if mistake.code not in (xml.TOO_LARGE, xml.NOT_XML):
                 raise
             if len(wanted) == 1:
                 return [_Text(name, "", None, -1) for name in wanted]

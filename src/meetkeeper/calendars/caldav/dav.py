@@ -1,25 +1,24 @@
 """WebDAV's XML as bounded values (RFC 4918 section 14): bytes → a tree → the responses of a multistatus. Pure.
 
-An answer is somebody else's text: no DTD, no entities, a bounded number of elements and levels. Whatever is not XML, or
-not what the protocol allows, is `TheirMistake` with a sentence.
+Read strictly and within bounds (`bounded.xml`). Whatever is not XML, or not what the protocol allows, is `TheirMistake`
+with a sentence.
 """
 
 from collections.abc import Iterator, Mapping
-from xml.etree.ElementTree import ParseError
 
-from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import DefusedXMLParser
 from msgspec import Struct
 
+from meetkeeper.bounded import xml
 from meetkeeper.core.errors import TheirMistake
 
-ELEMENTS_MAX = 500_000
-DEPTH_MAX = 32
+SPEAKER = xml.Speaker(
+    "The calendar server",
+    remedy="split the calendar or look at that server",
+    address="a CalDAV calendar",
+    depth_max=32,
+)
 DAV = "{DAV:}"
 CAL = "{urn:ietf:params:xml:ns:caldav}"
-
-NOT_XML = "calendar.not-xml"
-"""Code of the error for an answer that is not well-formed; one odd item inside can be the cause."""
 
 
 class Node(Struct, frozen=True):
@@ -69,22 +68,11 @@ class Multistatus(Struct, frozen=True):
 
 def parse(body: bytes) -> Node:
     """The root element. Raises `TheirMistake`."""
-    parser = DefusedXMLParser(target=_Builder(), forbid_dtd=True)
-    try:
-        parser.feed(body)
-        root = parser.close()
-    except DefusedXmlException:
-        raise TheirMistake(
-            "calendar.hostile-xml",
-            "The calendar server's answer declares XML entities, which only an attack needs; look at that server.",
-        ) from None
-    except (ParseError, LookupError, ValueError):
-        raise TheirMistake(
-            NOT_XML,
-            "The calendar server's answer is not XML; check that the address is that of a CalDAV calendar.",
-        ) from None
-    assert isinstance(root, Node)
-    return root
+    return xml.parse(body, SPEAKER, _node, str)
+
+
+def _node(tag: str, text: str, inside: tuple[Node, ...], attributes: Mapping[str, str]) -> Node:
+    return Node(tag, text, inside, attributes.get("name", ""))
 
 
 def read_multistatus(root: Node | None) -> Multistatus:
@@ -129,37 +117,3 @@ def _status(node: Node) -> int:
         if len(words) > 1 and words[1].isascii() and words[1].isdigit() and len(words[1]) == 3
         else 0
     )
-
-
-class _Builder:
-    """The parser's target: builds nodes, counts elements and levels."""
-
-    def __init__(self) -> None:
-        self._open: list[tuple[str, list[str], list[Node], str]] = []
-        self._root: Node | None = None
-        self._count = 0
-
-    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
-        self._count += 1
-        if self._count > ELEMENTS_MAX or len(self._open) >= DEPTH_MAX:
-            raise TheirMistake(
-                "calendar.answer-too-large",
-                f"The calendar server's answer has more than {ELEMENTS_MAX} elements or {DEPTH_MAX} levels; "
-                "split the calendar or look at that server.",
-            )
-        self._open.append((tag, [], [], attributes.get("name", "")))
-
-    def data(self, text: str) -> None:
-        if self._open:
-            self._open[-1][1].append(text)
-
-    def end(self, _tag: str) -> None:
-        tag, texts, inside, name = self._open.pop()
-        node = Node(tag, "".join(texts), tuple(inside), name)
-        if self._open:
-            self._open[-1][2].append(node)
-        else:
-            self._root = node
-
-    def close(self) -> Node | None:
-        return self._root

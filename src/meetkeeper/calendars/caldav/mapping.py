@@ -8,7 +8,6 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from hashlib import sha256
 from html import escape
 from urllib.parse import quote, unquote_to_bytes, urljoin, urlsplit
@@ -20,8 +19,6 @@ from meetkeeper.calendars.caldav.dav import CAL, DAV, Multistatus, Response
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
 
 NAME_CHARS_MAX = 1_024
-RETRY_AFTER_S_MAX = 3_600.0
-"""Longest wait a server may ask for; beyond that it is asked again to be sure."""
 CALENDARS_NAMED_MAX = 10
 _SAFE = "-._~!$&'()*+,;=:@"
 _XML = '<?xml version="1.0" encoding="utf-8"?>\n'
@@ -316,16 +313,3 @@ def to_error(
     return TheirMistake(
         "calendar.odd-answer", f"{shown}, which makes no sense here. Check the calendar's address."
     )
-
-
-def wait_s(header: str, now: datetime) -> float | None:
-    """Retry-After, as seconds or as a date (RFC 9110 section 10.2.3), bounded; None when it can't be read."""
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), RETRY_AFTER_S_MAX)
-    try:
-        then = parsedate_to_datetime(text)
-        seconds = (then - now).total_seconds()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)

@@ -9,36 +9,23 @@ import asyncio
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
 from urllib.parse import urlsplit
 
 import httpx2
 from msgspec import Struct
 
+from meetkeeper.bounded import xml
+from meetkeeper.bounded.gate import Gate, wait_s
+from meetkeeper.bounded.http import Limits, closed, in_our_words, open_client, read_body
 from meetkeeper.calendars.caldav import dav
-from meetkeeper.calendars.caldav.mapping import path_of, wait_s
-from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
+from meetkeeper.calendars.caldav.mapping import path_of
+from meetkeeper.core.errors import Refused, TheirMistake
 
 REDIRECTS_MAX = 3
 _READING = frozenset({"GET", "OPTIONS", "PROPFIND", "REPORT"})
-QUIET_S_MIN = 5.0
-"""How long a busy server that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
-QUIET_S_MAX = 300.0
-TOO_LARGE = "calendar.answer-too-large"
 _ERROR_BYTES_MAX = 1 << 20
 _INLINE_BYTES_MAX = 1 << 16
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How long and how much. Times in seconds: a connection, a silence, a request, a whole pass over a calendar."""
-
-    connect_s: float = 10.0
-    read_s: float = 30.0
-    request_s: float = 120.0
-    pass_s: float = 900.0
-    answer_bytes_max: int = 64 << 20
-    at_once_max: int = 8
 
 
 LIMITS = Limits()
@@ -122,8 +109,7 @@ class CaldavServer:
         self._client: httpx2.AsyncClient | None = None
         self._slots = asyncio.Semaphore(limits.at_once_max)
         self._rooms = 0
-        self._quiet_until = 0.0
-        self._strikes = 0
+        self._gate = Gate(self.host)
 
     def join(self, username: str, password: str) -> Login:
         """Take part; answers with the login to ask with."""
@@ -144,50 +130,21 @@ class CaldavServer:
         `TheirMistake` (an answer too large or not what it says to be).
         """
         if self._rooms <= 0:
-            raise _closed(self.host)
-        self._mind_the_gate()
+            raise closed(self.host)
         now = asyncio.get_running_loop().time()
-        try:
+        self._gate.pass_through(now)
+        with in_our_words(self.host, lambda: self._rooms > 0):
             async with asyncio.timeout_at(min(until, now + self.limits.request_s)), self._slots:
-                self._mind_the_gate()
+                self._gate.pass_through(asyncio.get_running_loop().time())
                 answer = await self._again_where_it_hung_up(call, login)
-        except TimeoutError:
-            raise Unavailable("calendar.slow", f"{self.host} took too long; it is asked again.") from None
-        except httpx2.DecodingError:
-            raise TheirMistake("calendar.odd-answer", f"{self.host} sent an answer packed wrongly.") from None
-        except httpx2.HTTPError as error:
-            why = str(error) or type(error).__name__
-            raise Unavailable(
-                "calendar.away", f"{self.host} can't be reached ({why}); it is asked again."
-            ) from None
-        except (httpx2.InvalidURL, NotImplementedError, ValueError) as error:
-            raise TheirMistake(
-                "calendar.odd-answer",
-                f"{self.host} answered in a way that can't be followed ({error}); look at it.",
-            ) from None
-        except RuntimeError:
-            if self._rooms > 0:
-                raise
-            raise _closed(self.host) from None
         self._heed(answer)
         return answer
 
-    def _mind_the_gate(self) -> None:
-        wait = self._quiet_until - asyncio.get_running_loop().time()
-        if wait > 0:
-            raise Unavailable(
-                "calendar.busy", f"{self.host} has asked for a pause; nobody asks it now.", retry_after_s=wait
-            )
-
     def _heed(self, answer: Answer) -> None:
         if answer.status not in (429, 503):
-            self._strikes = 0
+            self._gate.well()
             return
-        pause_s = answer.retry_after_s
-        if pause_s is None:
-            pause_s = min(QUIET_S_MIN * 2.0**self._strikes, QUIET_S_MAX)
-            self._strikes = min(self._strikes + 1, 10)
-        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
+        self._gate.shut(asyncio.get_running_loop().time(), answer.retry_after_s)
 
     async def _again_where_it_hung_up(self, call: Call, login: Login) -> Answer:
         """A server may close a kept connection in the moment in which it is used again (RFC 9112 section 9.3.1).
@@ -265,20 +222,18 @@ class CaldavServer:
         """The body as XML. An error's body is a bonus: what can't be read of it does not matter."""
         matters = response.status_code == 207
         bytes_max = self.limits.answer_bytes_max if matters else _ERROR_BYTES_MAX
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > bytes_max:
-                if not matters:
-                    return None
-                raise TheirMistake(
-                    TOO_LARGE,
-                    f"{self.host} sent more than {bytes_max} bytes at once; split the calendar or look there.",
-                )
+        body = await read_body(response, bytes_max)
+        if body is None:
+            if not matters:
+                return None
+            raise TheirMistake(
+                xml.TOO_LARGE,
+                f"{self.host} sent more than {bytes_max} bytes at once; split the calendar or look there.",
+            )
         try:
             if len(body) <= _INLINE_BYTES_MAX:
-                return dav.parse(bytes(body))
-            return await asyncio.to_thread(dav.parse, bytes(body))
+                return dav.parse(body)
+            return await asyncio.to_thread(dav.parse, body)
         except TheirMistake:
             if matters:
                 raise
@@ -286,25 +241,9 @@ class CaldavServer:
 
     def _open_client(self) -> httpx2.AsyncClient:
         if self._client is None:
-            times = httpx2.Timeout(self.limits.read_s, connect=self.limits.connect_s)
-            at_once = self.limits.at_once_max
-            self._client = httpx2.AsyncClient(
-                headers={"User-Agent": "meetkeeper", "Accept-Encoding": "identity"},
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                timeout=times,
-                limits=httpx2.Limits(
-                    max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=30
-                ),
-                trust_env=False,
-                verify=self._tls
-                if self._tls is not None
-                else self._encrypted,  # plain HTTP needs no authorities
-            )
+            plain = {"Accept-Encoding": "identity"}
+            self._client = open_client(self.limits, tls=self._tls, encrypted=self._encrypted, headers=plain)
         return self._client
-
-
-def _closed(host: str) -> Unavailable:
-    return Unavailable("calendar.closed", f"{host} is no longer used by this configuration.")
 
 
 class CaldavServers:

@@ -22,6 +22,7 @@ from exchangelib.protocol import BaseProtocol, FailFast
 from exchangelib.transport import AUTH_TYPE_MAP, BASIC, GSSAPI, NTLM, OAUTH2
 from exchangelib.util import CONNECTION_ERRORS, TLS_ERRORS, TokenExpiredError, requests
 
+from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange import soap
 from meetkeeper.calendars.exchange.faults import to_status_error
 from meetkeeper.calendars.exchange.server import LIMITS, Limits, Secrets
@@ -80,7 +81,7 @@ class _Bounded(BaseProtocol.HTTP_ADAPTER_CLS):  # type: ignore[misc] # an untype
         if size > self.limits.answer_bytes_max:
             most = self.limits.answer_bytes_max
             why = f"{self.host} sent more than {most} bytes at once; look at the mailbox."
-            raise _Broken(TheirMistake(soap.TOO_LARGE, why))
+            raise _Broken(TheirMistake(xml.TOO_LARGE, why))
         if time.monotonic() > deadline:
             raise _Broken(Unavailable("calendar.slow", f"{self.host} took too long; it is asked again."))
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
+from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange import mapping, soap
 from meetkeeper.calendars.exchange.faults import COOKIE_CODES, GONE_CODES, to_error
 from meetkeeper.calendars.exchange.mapping import Room
@@ -134,7 +135,7 @@ class Mailbox:
             make = asking.items(names, masters=masters, series_of=series_of)
             messages = await self.server.ask(self.room.mailbox, make, until)
         except TheirMistake as mistake:
-            if mistake.code not in (soap.TOO_LARGE, soap.NOT_XML):
+            if mistake.code not in (xml.TOO_LARGE, xml.NOT_XML):
                 raise
             if len(names) == 1:
                 return Loaded({}, frozenset(), {names[0]: _TOO_ODD})

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from meetkeeper.calendars.exchange.faults import to_error
+from meetkeeper.bounded.gate import Gate
+from meetkeeper.calendars.exchange.faults import BACK_OFF_S_MAX, to_error
 from meetkeeper.calendars.exchange.hints import PACE, Hints, Pace
 from meetkeeper.calendars.exchange.soap import Fault, Node
 from meetkeeper.core.configuration import ExchangeServer
@@ -22,10 +23,6 @@ from meetkeeper.core.errors import Refused, Unavailable
 if TYPE_CHECKING:
     from meetkeeper.calendars.exchange.ear import Ear
     from meetkeeper.calendars.exchange.line import Line
-
-QUIET_S_MIN = 5.0
-"""How long a busy server that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
-QUIET_S_MAX = 300.0
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -75,8 +72,7 @@ class EwsServer:
         self._line: Line | None = None
         self._hints = Hints(self, self._open_ear, pace)
         self._rooms = 0
-        self._quiet_until = 0.0
-        self._strikes = 0
+        self._gate = Gate(self.host)
 
     @property
     def ahead_s(self) -> float:
@@ -133,34 +129,22 @@ class EwsServer:
             raise
         except Unavailable as away:
             if away.code == "calendar.busy":
-                self._be_quiet(away.retry_after_s)
+                self._gate.shut(asyncio.get_running_loop().time(), away.retry_after_s)
             raise
-        self._strikes = 0
+        self._gate.well()
         return messages
 
     def heed(self, fault: Fault) -> None:
         """Let every room wait when the server says that it is too busy, whichever way it says so."""
         if fault.code != "ErrorServerBusy":
             return
-        pause_s = fault.back_off_s
-        if pause_s is None:
-            pause_s = min(QUIET_S_MIN * 2.0**self._strikes, QUIET_S_MAX)
-            self._strikes = min(self._strikes + 1, 10)
-        error = to_error(Fault(fault.code, fault.text, pause_s), self.host)
-        assert isinstance(error, Unavailable)
-        self._be_quiet(error.retry_after_s)
-        raise error
-
-    def _be_quiet(self, pause_s: float) -> None:
-        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
+        wanted_s = None if fault.back_off_s is None else min(fault.back_off_s, BACK_OFF_S_MAX)
+        pause_s = self._gate.shut(asyncio.get_running_loop().time(), wanted_s)
+        raise to_error(Fault(fault.code, fault.text, pause_s), self.host)
 
     def mind_the_gate(self) -> None:
         """Raises `Unavailable` while the server wants a pause."""
-        wait = self._quiet_until - asyncio.get_running_loop().time()
-        if wait > 0:
-            raise Unavailable(
-                "calendar.busy", f"{self.host} has asked for a pause; nobody asks it now.", retry_after_s=wait
-            )
+        self._gate.pass_through(asyncio.get_running_loop().time())
 
     def _in_thread(self, mailbox: str, make: Ask) -> tuple[Node, ...]:
         line = self._line

@@ -1,26 +1,18 @@
 """EWS answers as bounded values: bytes → a tree → response messages, or the fault that was given instead. Pure.
 
-An answer is somebody else's text: no DTD, no entities, a bounded number of elements and levels, and it must be whole:
-a recovering parser would read half an answer as "nothing more changed". Names are kept without their namespace,
-because servers disagree about them. Both forms of faults are read: with the code in `detail`, and as the faultcode.
+Read strictly and within bounds (`bounded.xml`). Names are kept without their namespace, because servers disagree about
+them. Both forms of faults are read: with the code in `detail`, and as the faultcode.
 """
 
 from collections.abc import Iterator, Mapping
-from xml.parsers import expat
 
 from msgspec import Struct
 
+from meetkeeper.bounded import xml
 from meetkeeper.core.errors import TheirMistake
 
-ELEMENTS_MAX = 500_000
-DEPTH_MAX = 64
 CODE_CHARS_MAX = 80
-TOO_LARGE = "calendar.answer-too-large"
-NOT_XML = "calendar.not-xml"
-"""Code of the error for an answer that is not well-formed; one odd item inside can be the cause."""
-_NOTHING: Mapping[str, str] = {}
-_SPACE = "}"
-"""Stands between an element's namespace and its name."""
+SPEAKER = xml.Speaker("The Exchange server", remedy="look at that server", address="EWS", depth_max=64)
 
 
 class Node(Struct, frozen=True):
@@ -29,7 +21,7 @@ class Node(Struct, frozen=True):
     name: str
     text: str
     inside: tuple["Node", ...] = ()
-    attributes: Mapping[str, str] = _NOTHING
+    attributes: Mapping[str, str] = xml.NOTHING
 
     def child(self, name: str) -> "Node | None":
         """The first element of this name directly inside."""
@@ -74,33 +66,12 @@ class Fault(Exception):
 
 
 def parse(body: bytes) -> Node:
-    """The root element. Raises `TheirMistake`.
-
-    Expat itself is asked, for everything between it and us costs more than it does. Without a DTD there are no entities
-    but the five of XML; a document type declaration ends the reading, so nothing is ever expanded or fetched.
-    """
-    builder = _Builder()
-    parser = expat.ParserCreate(namespace_separator=_SPACE)
-    parser.buffer_text = True
-    parser.StartDoctypeDeclHandler = _refuse_types
-    parser.StartElementHandler = builder.start
-    parser.CharacterDataHandler = builder.data
-    parser.EndElementHandler = builder.end
-    try:
-        parser.Parse(body, True)
-    except (expat.ExpatError, LookupError, ValueError):
-        raise TheirMistake(
-            NOT_XML, "The Exchange server's answer is not XML; check that the address is that of EWS."
-        ) from None
-    assert builder.root is not None
-    return builder.root
+    """The root element. Raises `TheirMistake`."""
+    return xml.parse(body, SPEAKER, Node, _bare)
 
 
-def _refuse_types(*_: object) -> None:
-    raise TheirMistake(
-        "calendar.hostile-xml",
-        "The Exchange server's answer declares XML entities, which only an attack needs; look at that server.",
-    )
+def _bare(tag: str) -> str:
+    return tag.rpartition("}")[2]
 
 
 def messages_in(root: Node, operation: str) -> tuple[Node, ...]:
@@ -162,37 +133,3 @@ def _odd(what: str) -> TheirMistake:
     return TheirMistake(
         "calendar.odd-answer", f"The Exchange server gave {what}; check that the address is that of EWS."
     )
-
-
-class _Builder:
-    """The parser's handlers: they build nodes, count elements and levels. `root` is there at the end."""
-
-    def __init__(self) -> None:
-        self.root: Node | None = None
-        self._open: list[tuple[str, list[str], list[Node], Mapping[str, str]]] = []
-        self._count = 0
-        self._names: dict[str, str] = {}
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        self._count += 1
-        if self._count > ELEMENTS_MAX or len(self._open) >= DEPTH_MAX:
-            raise TheirMistake(
-                TOO_LARGE,
-                f"The Exchange server's answer has more than {ELEMENTS_MAX} elements or {DEPTH_MAX} levels; "
-                "look at that server.",
-            )
-        name = self._names.get(tag)
-        if name is None:
-            name = self._names[tag] = tag.rpartition(_SPACE)[2]
-        self._open.append((name, [], [], attributes or _NOTHING))
-
-    def data(self, text: str) -> None:
-        self._open[-1][1].append(text)
-
-    def end(self, _tag: str) -> None:
-        name, texts, inside, attributes = self._open.pop()
-        node = Node(name, "".join(texts), tuple(inside), attributes)
-        if self._open:
-            self._open[-1][2].append(node)
-        else:
-            self.root = node

@@ -9,6 +9,7 @@ import re
 
 from msgspec import Struct
 
+from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange import soap
 from meetkeeper.calendars.exchange.soap import Fault, Node
 from meetkeeper.core.errors import TheirMistake
@@ -61,7 +62,7 @@ class Cutter:
         self._looked = max(0, len(self._kept) - _TAG_BYTES_MAX)
         if len(self._kept) > DOCUMENT_BYTES_MAX:
             raise TheirMistake(
-                soap.TOO_LARGE,
+                xml.TOO_LARGE,
                 f"The Exchange server's notification has more than {DOCUMENT_BYTES_MAX} bytes; look at what stands "
                 "between.",
             )

@@ -1,14 +1,12 @@
 """Answers of Graph and whose fault they are: status and error object → one of our errors. Pure but for the clock."""
 
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import msgspec
 from msgspec import Struct
 
+from meetkeeper.bounded.gate import wait_s
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
-
-RETRY_AFTER_S_MAX = 3_600.0
 
 
 class Answer(Struct, frozen=True):
@@ -40,18 +38,6 @@ def answer_of(status: int, body: bytes, retry_after: str | None) -> Answer:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         error = _Error()
     return Answer(status, body, (error.code or "")[:80], (error.message or "")[:200], pause)
-
-
-def wait_s(header: str, now: datetime) -> float | None:
-    """Retry-After, as seconds or as a date (RFC 9110 section 10.2.3), bounded; None when it can't be read."""
-    text = header.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), RETRY_AFTER_S_MAX)
-    try:
-        seconds = (parsedate_to_datetime(text) - now).total_seconds()
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), RETRY_AFTER_S_MAX)
 
 
 def to_error(answer: Answer, where: str) -> MeetkeeperError:

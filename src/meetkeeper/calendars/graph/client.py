@@ -9,7 +9,6 @@ followed; no cookies, no proxies from the environment; answers are counted while
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ssl import SSLContext
 from urllib.parse import urlsplit
 
@@ -17,10 +16,12 @@ import httpx2
 import msgspec
 from msgspec import Raw, Struct
 
+from meetkeeper.bounded.gate import Gate
+from meetkeeper.bounded.http import Limits, closed, in_our_words, open_client, read_body
 from meetkeeper.calendars.graph.answers import Answer, answer_of, to_error
 from meetkeeper.calendars.graph.marks import lies_within
 from meetkeeper.calendars.graph.token import Tokens
-from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
+from meetkeeper.core.errors import Refused, TheirMistake
 
 PAGE_SIZE = 100
 PREFER = ", ".join(
@@ -37,25 +38,11 @@ BATCH_MAX = 20
 """Most requests in a `$batch` (learn.microsoft.com "JSON batching")."""
 PER_MAILBOX_MAX = 4
 """Requests to one mailbox at a time (`MailboxConcurrency`)."""
-QUIET_S_MIN = 5.0
-"""How long an endpoint that names no time is left alone; doubled each time, up to `QUIET_S_MAX`."""
-QUIET_S_MAX = 300.0
 _BUSY = frozenset({429, 503, 504})
 _ERROR_BYTES_MAX = 1 << 16
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """How long and how much. Times in seconds: a connection, a silence, a request, a whole pass over a calendar."""
-
-    connect_s: float = 10.0
-    read_s: float = 60.0
-    request_s: float = 120.0
-    pass_s: float = 900.0
-    answer_bytes_max: int = 64 << 20
-    at_once_max: int = 16
-
-
-LIMITS = Limits()
+LIMITS = Limits(read_s=60.0, at_once_max=16)
 
 
 class Call(Struct, frozen=True):
@@ -120,8 +107,7 @@ class GraphClient:
         self._slots = asyncio.Semaphore(limits.at_once_max)
         self._mailboxes: dict[str, _Places] = {}
         self._rooms = 0
-        self._quiet_until = 0.0
-        self._strikes = 0
+        self._gate = Gate(self.host)
 
     def join(self) -> None:
         """Take part."""
@@ -142,39 +128,18 @@ class GraphClient:
         login), `TheirMistake` (an address elsewhere, an answer too large).
         """
         if self._rooms <= 0:
-            raise _closed(self.host)
-        self._mind_the_gate()
+            raise closed(self.host)
         now = asyncio.get_running_loop().time()
+        self._gate.pass_through(now)
         own = self._mailboxes.setdefault(mailbox, _Places())
-        try:
+        with in_our_words(self.host, lambda: self._rooms > 0):
             async with (
                 asyncio.timeout_at(min(until, now + self.limits.request_s)),
                 own.take(weight),
                 self._slots,
             ):
-                self._mind_the_gate()
+                self._gate.pass_through(asyncio.get_running_loop().time())
                 answer = await self._exchange(call)
-        except TimeoutError:
-            raise Unavailable("calendar.slow", f"{self.host} took too long; it is asked again.") from None
-        except httpx2.DecodingError:
-            raise TheirMistake(
-                "calendar.odd-answer",
-                f"{self.host} sent an answer packed wrongly; look at what stands between.",
-            ) from None
-        except httpx2.HTTPError as error:
-            why = str(error) or type(error).__name__
-            raise Unavailable(
-                "calendar.away", f"{self.host} can't be reached ({why}); it is asked again."
-            ) from None
-        except (httpx2.InvalidURL, NotImplementedError, ValueError) as error:
-            raise TheirMistake(
-                "calendar.odd-answer",
-                f"{self.host} answered in a way that can't be followed ({type(error).__name__}); look at it.",
-            ) from None
-        except RuntimeError:
-            if self._rooms > 0:
-                raise
-            raise _closed(self.host) from None
         self.heed(answer)
         return answer
 
@@ -235,24 +200,13 @@ class GraphClient:
             f"{self.host} did not answer every part of a batch; look at what stands between.",
         )
 
-    def _mind_the_gate(self) -> None:
-        wait = self._quiet_until - asyncio.get_running_loop().time()
-        if wait > 0:
-            raise Unavailable(
-                "calendar.busy", f"{self.host} has asked for a pause; nobody asks it now.", retry_after_s=wait
-            )
-
     def heed(self, answer: Answer) -> None:
         """Nobody asks while the endpoint wants a pause."""
         if answer.status not in _BUSY:
             if answer.status < 500:
-                self._strikes = 0
+                self._gate.well()
             return
-        pause_s = answer.retry_after_s
-        if pause_s is None:
-            pause_s = min(QUIET_S_MIN * 2.0**self._strikes, QUIET_S_MAX)
-            self._strikes = min(self._strikes + 1, 10)
-        self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + pause_s)
+        self._gate.shut(asyncio.get_running_loop().time(), answer.retry_after_s)
 
     async def _exchange(self, call: Call) -> Answer:
         """One request with our token; a token that is not accepted is fetched anew, once."""
@@ -296,36 +250,16 @@ class GraphClient:
             )
         matters = response.status_code < 300
         bytes_max = self.limits.answer_bytes_max if matters else _ERROR_BYTES_MAX
-        body = bytearray()
-        async for chunk in response.aiter_bytes():
-            body += chunk
-            if len(body) > bytes_max:
-                if not matters:
-                    body.clear()
-                    break
-                raise TheirMistake(
-                    "calendar.answer-too-large",
-                    f"{self.host} sent more than {bytes_max} bytes at once; look at what stands between.",
-                )
-        return answer_of(response.status_code, bytes(body), response.headers.get("retry-after"))
+        body = await read_body(response, bytes_max)
+        if body is None and matters:
+            raise TheirMistake(
+                "calendar.answer-too-large",
+                f"{self.host} sent more than {bytes_max} bytes at once; look at what stands between.",
+            )
+        return answer_of(response.status_code, body or b"", response.headers.get("retry-after"))
 
     def _open_http(self) -> httpx2.AsyncClient:
         if self._http is None:
-            times = httpx2.Timeout(self.limits.read_s, connect=self.limits.connect_s)
-            at_once = self.limits.at_once_max
-            self._http = httpx2.AsyncClient(
-                headers={"User-Agent": "meetkeeper"},
-                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-                timeout=times,
-                limits=httpx2.Limits(
-                    max_connections=at_once, max_keepalive_connections=at_once, keepalive_expiry=30
-                ),
-                trust_env=False,
-                follow_redirects=False,
-                verify=self._tls if self._tls is not None else self.endpoint.startswith("https"),
-            )
+            encrypted = self.endpoint.startswith("https")
+            self._http = open_client(self.limits, tls=self._tls, encrypted=encrypted, headers={})
         return self._http
-
-
-def _closed(host: str) -> Unavailable:
-    return Unavailable("calendar.closed", f"{host} is no longer used by this configuration.")
