@@ -133,6 +133,32 @@ def test_the_power_of_both_fails_at_once(tmp_path: Path, disks: None) -> None:
         assert len(client.told) > 20
 
 
+@pytest.mark.parametrize("host", ["a", "b"])
+def test_a_damaged_journal_is_had_from_the_other_server(pair: Scene, host: str) -> None:
+    """F9: a bit flips in a frame that had been kept. Its server starts, follows, and has everything again by itself."""
+    server = pair.pair.a if host == "a" else pair.pair.b
+    for _ in range(6):
+        pair.client.book()
+    server.kill()
+    _flip_a_bit(server.home.path / "databases" / "journal")
+    pair.client.book()
+    server.start()
+    pair.pair.wait_in_sync(REPAIRED_S)
+    assert server.said("store.mended"), server.tail()
+    until(
+        lambda: not (server.home.path / "local/cut-back.json").exists(), 10.0, "it is healed", pair.pair.tails
+    )
+
+
+def _flip_a_bit(folder: Path) -> None:
+    """In the third frame from the end: those behind it say that it had been kept."""
+    path = max(folder.glob("*.log"))
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 3, path
+    lines[-3] = lines[-3][:20] + bytes([lines[-3][20] ^ 0x04]) + lines[-3][21:]
+    path.write_bytes(b"".join(lines))
+
+
 def test_a_file_system_that_goes_read_only(tmp_path: Path, disks: None) -> None:
     """F8: ext4 stops all writing on the active's disk; the other one acts, and the disk's owner is told why."""
     with ExitStack() as stack:

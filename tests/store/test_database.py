@@ -2,6 +2,7 @@
 
 import errno
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -10,10 +11,11 @@ from meetkeeper.core.errors import Corrupt, MeetkeeperError, OurMistake, Refused
 from meetkeeper.core.plan import Plan
 from meetkeeper.ha.words import ORIGIN
 from meetkeeper.host.disk import RealDisk
-from meetkeeper.store import checkpoint, journal
+from meetkeeper.store import checkpoint, journal, recovery
 from meetkeeper.store.check import check
 from meetkeeper.store.database import Database, Limits
 from meetkeeper.testing.disk import CrashDisk
+from meetkeeper.testing.world.faults import Crash, arm
 from tests.codec.plans import every_plan, meeting_kept
 
 SMALL = Limits(segment_bytes_max=1_500)
@@ -292,6 +294,60 @@ def test_damage_in_the_middle_names_the_place() -> None:
     with pytest.raises(Corrupt, match=f"{path}, byte {second}, seq 2: .*had been kept") as caught:
         Database.open(with_file(disk, path, data[: second + 9] + b"X" + data[second + 10 :]))
     assert caught.value.detail == {"file": path, "offset": second, "seq": 2}
+
+
+def _damaged_in_the_middle() -> tuple[CrashDisk, int]:
+    """A journal of one segment whose second frame is damaged, and how many frames it had."""
+    disk = CrashDisk()
+    seq = founded(disk, Limits()).kept.seq
+    (path,) = logs(disk)
+    data = disk.files()[path]
+    second = data.index(b"\n") + 1
+    return with_file(disk, path, data[: second + 9] + b"X" + data[second + 10 :]), seq
+
+
+def test_what_another_server_has_too_is_cut_noted_and_healed() -> None:
+    """Everything behind the damage stands aside; that it is missing is known until somebody says that it is back."""
+    disk, _ = _damaged_in_the_middle()
+    found = Database.open(disk, repairs=True)
+    assert found.kept.seq == 1
+    assert found.cut_back
+    assert "follows the other one" in found.remarks[0]
+    assert [name for name in disk.listing("t:list", recovery.SET_ASIDE) if name.endswith(".tail")]
+    found.close()
+    again = Database.open(disk, repairs=True)
+    assert again.cut_back
+    again.heal()
+    again.heal()
+    again.close()
+    assert not Database.open(disk, repairs=True).cut_back
+
+
+def test_a_cut_that_is_interrupted_anywhere_is_noted() -> None:
+    """The power goes in any of the calls: the damage is still there then, or it is known that frames are missing."""
+    for call in range(1, 200):
+        disk, seq = _damaged_in_the_middle()
+        arm(disk, call)
+        try:
+            Database.open(disk, repairs=True).close()
+        except Crash:
+            found = Database.open(disk.crash(Random(call)), repairs=True)
+            assert found.cut_back
+            assert found.kept.seq < seq
+        else:
+            assert call > 10
+            return
+    pytest.fail("opening never came to its end")
+
+
+def test_damage_before_the_last_segment_is_for_a_person_wherever_else_it_stands() -> None:
+    """No crash leaves it there, and a great deal would be cut with it."""
+    disk = CrashDisk()
+    founded(disk)
+    path = logs(disk)[0]
+    data = disk.files()[path]
+    with pytest.raises(Corrupt):
+        Database.open(with_file(disk, path, data[:9] + b"X" + data[10:]), SMALL, repairs=True)
 
 
 def test_a_missing_segment_is_named() -> None:

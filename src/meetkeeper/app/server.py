@@ -45,10 +45,11 @@ LOOPBACK = ("127.0.0.1", "::1")
 
 def open_database(home: Home, clock: RealClock) -> Database:
     """Take the home's database; a new one is founded on its config.json. Raises `core.errors`."""
-    database = Database.open(RealDisk(home.path))
+    pair = home.node().pair
+    database = Database.open(RealDisk(home.path), repairs=pair is not None)
     for remark in database.remarks:
         log.warning("store.mended", text=remark)
-    if database.state.config is None and not is_joining(home.node().pair):
+    if database.state.config is None and not is_joining(pair) and not database.cut_back:
         found(home, database, clock)
     return database
 

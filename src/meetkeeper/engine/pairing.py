@@ -164,7 +164,12 @@ class Pairing:
     def __init__(self, view: View, hands: Hands, database: Database, *, instance: str) -> None:
         now_s = hands.steady_s()
         self.view = replace(
-            view, epoch=database.promised, position=database.kept, heard_s=now_s, gone_s=now_s
+            view,
+            epoch=database.promised,
+            position=database.kept,
+            cut_back=database.cut_back,
+            heard_s=now_s,
+            gone_s=now_s,
         )
         self.database = database
         self.taken: deque[Taken] = deque(maxlen=200)
@@ -226,6 +231,7 @@ class Pairing:
             case ev.BeginReign():
                 self.peer_kept = ORIGIN
                 self.inflow.stop()
+                self._heal()
                 hands.begin_reign(action.epoch)
             case ev.RaiseReign():
                 self.peer_kept = ORIGIN
@@ -462,6 +468,17 @@ class Pairing:
         mine = next((one for one in self.database.recent if one.seq == theirs.seq), None)
         if beacon.role in _ACTS and mine is not None and mine != theirs:
             self._hands.relink(f"seq {theirs.seq} differs from the active's")
+        elif self.view.cut_back and beacon.role in _ACTS and self.database.kept.seq >= theirs.seq:
+            self._heal()
+
+    def _heal(self) -> None:
+        """Everything that the active had is here: what was cut for damage is back. Or a person has let us act."""
+        try:
+            self.database.heal()
+        except MeetkeeperError as error:
+            self._hands.broken(error)
+            return
+        self.view = replace(self.view, cut_back=False)
 
 
 class _Out:

@@ -197,7 +197,7 @@ def force_is_stale(view: View, _: Event, now_s: float) -> bool:
 
 
 def gives_way(view: View, _: Event, now_s: float) -> bool:
-    """R names us as active, and the other server, in sync, holds more."""
+    """R names us as active, and the other server, in sync, holds more, or what we held is damaged."""
     return _is_outdone(view) and now_s >= view.stands_back_until_s
 
 
@@ -214,7 +214,8 @@ def _is_outdone(view: View) -> bool:
         and record.active == view.me
         and view.linked
         and view.peer_role is Role.PASSIVE
-        and is_behind(view)
+        and is_in_sync(view, view.peer)
+        and (is_behind(view) or view.cut_back)
     )
 
 

@@ -79,6 +79,8 @@ class View(Struct, frozen=True, kw_only=True):
     peer_role: Role = Role.PASSIVE
     peer_epoch: int = 0
     peer_position: Position = ORIGIN
+    cut_back: bool = False
+    """Frames that had been kept were cut from this journal for damage: people may have been told of them."""
     peer_was_at: Position = ORIGIN
     """What the other server's disk held before it came with less, in sync by R: it has to be taken out first."""
     requires: bool = False
@@ -183,6 +185,8 @@ def claim_reason(view: View, now_s: float) -> Reason | None:
         return None
     if view.forced is not None:
         return Reason.FORCED
+    if view.cut_back:
+        return None
     if record is None:
         return Reason.FOUND if view.founds and not view.trouble else None
     if view.me not in record.in_sync or now_s < view.stands_back_until_s or was_set_back(view):
@@ -266,6 +270,11 @@ def alarms(view: View, now_s: float) -> dict[str, str]:
         found["set-back"] = (
             f"{view.me} holds less than it did when the register was written: an old copy of its disk was put in "
             f"place. It follows {view.peer} when that one acts, and never takes over by itself."
+        )
+    if view.cut_back:
+        found["cut-back"] = (
+            f"Frames that {view.me} had kept were damaged and are set aside. It follows {view.peer} until it has them "
+            "again, and never takes over by itself before."
         )
     if view.forced is not None:
         found["forced"] = (

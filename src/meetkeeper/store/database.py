@@ -24,7 +24,7 @@ from meetkeeper.core.plan import Plan, apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.ports.disk import Disk
-from meetkeeper.store import checkpoint, journal, promises, recovery
+from meetkeeper.store import checkpoint, cuts, journal, promises, recovery
 from meetkeeper.store.checkpoint import Checkpoint, Extent
 from meetkeeper.store.journal import Batch, Journal
 from meetkeeper.store.trouble import damaged, steadily, translated
@@ -47,7 +47,9 @@ LIMITS = Limits()
 class Database:
     """One server's kept state. Made by `open` or `inspect`."""
 
-    def __init__(self, disk: Disk, found: recovery.Found, limits: Limits, *, promised: int) -> None:
+    def __init__(
+        self, disk: Disk, found: recovery.Found, limits: Limits, *, promised: int, cut_back: bool = False
+    ) -> None:
         self.state: State = found.state
         self.position: Position = found.position
         """After the last committed plan, durable or not."""
@@ -55,6 +57,8 @@ class Database:
         """After the last durable plan."""
         self.promised = promised
         """The highest epoch seen or promised."""
+        self.cut_back = cut_back
+        """Frames that had been kept were cut for damage, and are not back."""
         self.recent: deque[Position] = deque([found.position], maxlen=RECENT)
         """Positions of the newest frames: where two histories part is looked for here first."""
         self.remarks: tuple[str, ...] = tuple(found.remarks)
@@ -74,8 +78,9 @@ class Database:
     # --- opening -----------------------------------------------------------------------------------------------------
 
     @classmethod
-    def open(cls, disk: Disk, limits: Limits = LIMITS) -> "Database":
-        """Take the folder, read it, mend what a crash left.
+    def open(cls, disk: Disk, limits: Limits = LIMITS, *, repairs: bool = False) -> "Database":
+        """Take the folder, read it, mend what a crash left. `repairs`: another server has the frames too, so damage at
+        the journal's end is cut, and fetched again by following (`cut_back`).
 
         Raises `Refused` (`store.locked`) while another process has it, `Corrupt` for damage and gaps, `TheirMistake`
         for records of a newer release, `Unavailable` or `Refused` for a disk that does not do its work.
@@ -95,15 +100,17 @@ class Database:
                 for folder in ("databases", "local", ""):
                     disk.flush_folder("open:folder", folder)
             promised = promises.read(disk)
-            found = recovery.read(disk)
+            found = recovery.read(disk, repairs=repairs)
             recovery.mend(disk, found)
+            cut_back = cuts.stands(disk)
             opened = True
         finally:
             if not opened:
                 disk.unlock("open:unlock", LOCK)
         if len(found.state.meetings) >= FREEZE_MEETINGS_MIN:
             gc.freeze()
-        return cls(disk, found, limits, promised=max(promised, found.position.epoch))
+        promised = max(promised, found.position.epoch)
+        return cls(disk, found, limits, promised=promised, cut_back=cut_back)
 
     @classmethod
     def inspect(cls, disk: Disk) -> "Database":
@@ -132,6 +139,12 @@ class Database:
             )
         self.promise(epoch)
         self._epoch = epoch
+
+    def heal(self) -> None:
+        """What was cut for damage is here again, or counts for nothing any more. Durable before it returns."""
+        if self.cut_back:
+            cuts.clear(self._disk)
+            self.cut_back = False
 
     def promise(self, epoch: int) -> None:
         """Never again write or take frames of a lower epoch. Durable before it returns; a lower one changes nothing."""

@@ -8,6 +8,8 @@ never writes. Rules:
 - frames must follow each other without a gap from the base on; what does not is refused, with file, byte and seq;
 - a torn tail is only what a crash may leave: at the end of the last segment, and no good frame behind it says that
   the torn one had been kept. It is set aside durably before it is cut;
+- where another server has the frames too (`repairs`), damage in the last segment is cut like a torn tail, and noted
+  (`cuts`): frames say what their author had kept, so after a power failure a passive one can't tell the two apart;
 - what was found is made durable before anyone builds on it. The last segment is written anew for that: after a failed
   flush the system may show pages as clean that never reached the disk.
 """
@@ -26,7 +28,7 @@ from meetkeeper.core.plan import apply_plan
 from meetkeeper.core.state import State
 from meetkeeper.ha.words import ORIGIN, Position
 from meetkeeper.ports.disk import Disk
-from meetkeeper.store import checkpoint, journal
+from meetkeeper.store import checkpoint, cuts, journal
 from meetkeeper.store.trouble import damaged, translated
 
 SET_ASIDE = "local/set-aside"
@@ -48,6 +50,8 @@ class Tail(Struct, frozen=True):
     seq: int
     data: bytes
     why: str
+    had_been_kept: bool = False
+    """Later frames say so: on this disk, or on that of the server they come from."""
 
 
 class Manifest(Struct, frozen=True):
@@ -92,8 +96,8 @@ def segments_of(disk: Disk) -> list[Segment]:
     )
 
 
-def read(disk: Disk) -> Found:
-    """Everything the folder holds. Writes nothing.
+def read(disk: Disk, *, repairs: bool = False) -> Found:
+    """Everything the folder holds. Writes nothing. `repairs`: what is damaged here can be had from another server.
 
     Raises `Corrupt` for damage and gaps, `TheirMistake` for records of a newer release, `Unavailable` or `Refused`
     for a disk that does not answer.
@@ -101,13 +105,13 @@ def read(disk: Disk) -> Found:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return _read(disk)
+        return _read(disk, repairs=repairs)
     finally:
         if collecting:
             gc.enable()
 
 
-def _read(disk: Disk) -> Found:
+def _read(disk: Disk, *, repairs: bool) -> Found:
     remarks: list[str] = []
     bad_seq, failure = 0, ""
     for seq in reversed(checkpoint.snapshots_of(disk)):
@@ -122,7 +126,7 @@ def _read(disk: Disk) -> Found:
     else:
         found = Found(State())
     try:
-        replay(disk, found, segments_of(disk))
+        replay(disk, found, segments_of(disk), repairs=repairs)
     except Corrupt as error:
         if not failure:
             raise
@@ -140,7 +144,7 @@ def _read(disk: Disk) -> Found:
     return found
 
 
-def replay(disk: Disk, found: Found, segments: list[Segment]) -> None:
+def replay(disk: Disk, found: Found, segments: list[Segment], *, repairs: bool = False) -> None:
     """Apply every frame after `found.position`, segment by segment."""
     for index, segment in enumerate(segments):
         is_last = index + 1 == len(segments)
@@ -148,10 +152,10 @@ def replay(disk: Disk, found: Found, segments: list[Segment]) -> None:
             continue
         with translated(disk, "reading the journal", segment.path):
             data = disk.read("recover:segment", segment.path)
-        _replay_segment(found, segment, data, is_last=is_last)
+        _replay_segment(found, segment, data, is_last=is_last, repairs=repairs and is_last)
 
 
-def _replay_segment(found: Found, segment: Segment, data: bytes, *, is_last: bool) -> None:
+def _replay_segment(found: Found, segment: Segment, data: bytes, *, is_last: bool, repairs: bool) -> None:
     base = found.position
     if segment.first_seq > base.seq + 1:
         raise damaged(
@@ -162,7 +166,7 @@ def _replay_segment(found: Found, segment: Segment, data: bytes, *, is_last: boo
         )
     before = base if segment.first_seq == base.seq + 1 else Position(0, segment.first_seq - 1, "")
     scan = frame.scan(data, before)
-    tail = tail_of(segment, data, scan, is_last=is_last)
+    tail = tail_of(segment, data, scan, is_last=is_last, repairs=repairs)
     _join(found, segment, scan, base)
     if is_last:
         found.last, found.last_size, found.tail = segment, scan.good_length, tail
@@ -206,8 +210,10 @@ def _apply(state: State, one: frame.Frame, segment: Segment, offset: int) -> Non
         ) from error
 
 
-def tail_of(segment: Segment, data: bytes, scan: Scan, *, is_last: bool) -> Tail | None:
-    """The tail to cut, None when there is none; raises when what follows the good frames is damage."""
+def tail_of(
+    segment: Segment, data: bytes, scan: Scan, *, is_last: bool, repairs: bool = False
+) -> Tail | None:
+    """The tail to cut, None when there is none; raises when what follows the good frames is damage for a person."""
     if scan.why is Why.END:
         return None
     offset, seq = scan.good_length, scan.position.seq + 1
@@ -219,7 +225,8 @@ def tail_of(segment: Segment, data: bytes, scan: Scan, *, is_last: bool) -> Tail
             seq=seq,
         )
     behind = [one for one in frame.survivors(data, offset) if one.position.seq >= seq]
-    if not is_last or any(record.kept_of(one.body) >= seq for one in behind):
+    had_been_kept = any(record.kept_of(one.body) >= seq for one in behind)
+    if not is_last or (had_been_kept and not repairs):
         raise damaged(
             f"{scan.said}, and later frames show that it had been kept: the file was damaged after it was written. "
             "Restore it from the other server or from a backup.",
@@ -227,17 +234,16 @@ def tail_of(segment: Segment, data: bytes, scan: Scan, *, is_last: bool) -> Tail
             offset=offset,
             seq=seq,
         )
-    return Tail(segment.path, offset, seq, data[offset:], scan.said)
+    return Tail(segment.path, offset, seq, data[offset:], scan.said, had_been_kept)
 
 
 def mend(disk: Disk, found: Found) -> None:
     """Set the torn tail aside, cut it, and make durable what was found."""
     if found.tail is not None:
+        if found.tail.had_been_kept:
+            cuts.write(disk, found.position, found.tail.why)
         set_aside(disk, found.tail)
-        found.remarks.append(
-            f"{found.tail.path}: {len(found.tail.data):,} bytes after seq {found.position.seq} were no frame "
-            f"({found.tail.why}); they stand in {SET_ASIDE} now. A crash leaves such a tail; nobody was told of it."
-        )
+        found.remarks.append(_said_of(found.tail, found.position))
     if found.last is not None:
         path = found.last.path
         with translated(disk, "writing the last segment anew", path):
@@ -252,6 +258,18 @@ def mend(disk: Disk, found: Found) -> None:
         if found.snapshot_seq:
             _flush_file(disk, checkpoint.snapshot_path(found.snapshot_seq))
         disk.flush_folder("recover:folder", checkpoint.FOLDER)
+
+
+def _said_of(tail: Tail, end: Position) -> str:
+    if tail.had_been_kept:
+        return (
+            f"{tail.path}: what follows seq {end.seq} is damaged ({tail.why}); {len(tail.data):,} bytes stand in "
+            f"{SET_ASIDE} now. This server follows the other one until it has those frames again."
+        )
+    return (
+        f"{tail.path}: {len(tail.data):,} bytes after seq {end.seq} were no frame ({tail.why}); they stand in "
+        f"{SET_ASIDE} now. A crash leaves such a tail; nobody was told of it."
+    )
 
 
 def _replace(disk: Disk, path: str, data: bytes) -> None:

@@ -115,7 +115,7 @@ class Papers:
             was = self._process.database.kept
             self._process.world.judges.going_back.add(self._process.name)
             work()
-            opened = Database.open(self._process.host.disk, self._process.world.limits)
+            opened = Database.open(self._process.host.disk, self._process.world.limits, repairs=True)
             self._process.world.judges.set_back(self._process.name, was, opened.kept, self._process.host.disk)
             self._process.soon(lambda: use(opened))
 

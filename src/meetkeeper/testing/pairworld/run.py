@@ -167,7 +167,7 @@ class World:
         host.lives += 1
         self.lives += 1
         try:
-            database = Database.open(host.disk, self.limits)
+            database = Database.open(host.disk, self.limits, repairs=True)
             self.judges.opened(host.name, database, host.disk)
             process = Process(self, host, database, consents=host.vouches())
         except Corrupt as error:
@@ -214,7 +214,7 @@ class World:
         host.again = False
         if process is not None:
             process.die(host_died=True)
-        host.disk = self._again(host, _crashed(host))
+        host.disk = self._again(host, host.disk.crash(host.dice))
 
         def on() -> None:
             host.on = True
@@ -446,24 +446,6 @@ class World:
     def story(self) -> str:
         """Seed, weather and what happened last."""
         return "\n".join([f"seed {self.seed}", f"weather: {weathers.shown(self.weather)}", *self._latest])
-
-
-def _crashed(host: Host) -> CrashDisk:
-    """The disk after the power went.
-
-    Frames carry how far the *active* had flushed when they were made. A passive that loses its power in the middle of a
-    batch, with an earlier line of it trashed and a later one whole, takes the former for damage to what it had kept,
-    and asks for a person. That is safe, and an end of the story; such crashes are left out here.
-    """
-    for _ in range(20):
-        disk = host.disk.crash(host.dice)
-        try:
-            Database.inspect(disk)
-        except Corrupt as error:
-            if "later frames show" in error.message:
-                continue
-        return disk
-    return host.disk.killed()
 
 
 def _fill(disk: CrashDisk) -> None:
