@@ -51,7 +51,12 @@ def build() -> click.Group:
 @click.option("--name", default="", show_default="this host's name", help="This server's name.")
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="HOST:PORT to serve on.")
 @click.option("--public-url", default="", help="How people reach this server; default: http://HOST:PORT.")
-@click.option("--time-zone", default="UTC", show_default=True, help="IANA zone for floating times.")
+@click.option(
+    "--time-zone",
+    default="UTC",
+    show_default=True,
+    help="IANA zone of the house: of screens, and of times that name none.",
+)
 @click.option(
     "--files-standby-of", "of", default="", help="A standby: the server whose files a tool copies here."
 )

@@ -5,6 +5,7 @@ it can be that server: carry it like a password, and remove it when it has been 
 """
 
 import datetime
+import ipaddress
 import os
 import secrets
 from pathlib import Path
@@ -133,11 +134,35 @@ def accept(home: Home, path: Path, *, host: str, port: int, url: str) -> Invitat
         listen=invitation.listen,
         peer=invitation.peer,
         register=invitation.register,
-        url=url,
+        url=url or reached_at(host, port, invitation.listen, tls=False),
         joins=True,
     )
     _write_node(home, NodeConfig(name=invitation.name, listen_host=host, listen_port=port, pair=pair))
     return invitation
+
+
+def reached_at(listen_host: str, port: int, line: str, *, tls: bool) -> str:
+    """Where the other server leads people while this one acts, unless somebody says it.
+
+    A server that listens everywhere, or on itself alone, is best known by the host of its line (HOST:PORT).
+    """
+    everywhere = listen_host in ("", "0.0.0.0", "::")  # noqa: S104 - compared, not bound
+    host = _host(line) if everywhere or is_loopback(listen_host) else listen_host
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{name}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address that only its own host reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def lonely(listen_host: str, line: str) -> bool:
+    """True when the other server could be on another host and people there couldn't reach this one."""
+    return is_loopback(listen_host) and not is_loopback(_host(line))
 
 
 def _write_tls(home: Home, issued: Issued, authority: bytes) -> None:

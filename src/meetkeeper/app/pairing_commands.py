@@ -36,12 +36,15 @@ def pair_command(home: Path, peer: str, line: str, register: str, url: str) -> N
         peer=name,
         peer_address=address,
         register=pairing.register_of(register),
-        url=url or f"http://{node.listen_host}:{node.listen_port}",
+        url=url
+        or pairing.reached_at(node.listen_host, node.listen_port, line, tls=bool(node.tls_certificate)),
         now=datetime.datetime.now(datetime.UTC),
     )
     click.echo(f"{node.name} is in a pair with {name} now.")
     click.echo(f"Next: carry {path} to {name}'s host, there `meetkeeper init HOME --join FILE`,")
     click.echo("      then `meetkeeper run HOME` on both. Remove the invitation when it has been used.")
+    if pairing.lonely(node.listen_host, line):
+        _say_lonely(node.listen_host)
     if not register:
         click.echo(
             "Without a register a partition is decided by a person; a crashed server is taken over all the same."
@@ -54,8 +57,14 @@ def join(home: Path, invitation: Path, listen: str, url: str) -> None:
     from meetkeeper.app.home import Home
 
     host, _, port = listen.rpartition(":")
-    accepted = pairing.accept(
-        Home(home), invitation, host=host, port=int(port), url=url or f"http://{listen}"
-    )
+    accepted = pairing.accept(Home(home), invitation, host=host, port=int(port), url=url)
     click.echo(f"Made {home}: {accepted.name}, in a pair with {accepted.peer.name}.")
     click.echo(f"Everything else comes from there. Next: `meetkeeper run {home}`, and remove {invitation}.")
+    if pairing.lonely(host, accepted.listen):
+        _say_lonely(host)
+
+
+def _say_lonely(host: str) -> None:
+    click.echo(
+        f"It listens on {host}, which nobody else reaches: set `listen_host` in node.json (0.0.0.0 is everywhere)."
+    )

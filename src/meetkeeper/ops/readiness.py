@@ -181,7 +181,13 @@ def _neighbours(reading: Reading) -> list[Check]:
     fresh = [one for one in reading.tried if reading.at_s - one.at_s <= TRIED_S_MAX]
     if len(fresh) < reading.neighbours:
         missing = reading.neighbours - len(fresh)
-        return [Check("neighbours", "unknown", f"{missing} neighbours have not been tried from here yet.")]
+        return [
+            Check(
+                "neighbours",
+                "unknown",
+                f"{counted(missing, 'neighbour')} not tried from here yet.",
+            )
+        ]
     checks: list[Check] = []
     for kind, title in (("calendar", "calendars"), ("bridge", "bridges"), ("mail", "mail")):
         of_kind = [one for one in fresh if one.kind == kind]
