@@ -32,7 +32,7 @@ class Listening:
         self.fake = fake
         known: dict[str, object] = {"auth": "basic", "username": USER} | settings
         config = ExchangeServer(id="mail", url=fake.url, **known)  # type: ignore[arg-type] # the record checks names
-        self.server = EwsServer(config, Secrets(PASSWORD), limits=PLENTY, pace=pace)
+        self.server = EwsServer(config, Secrets(PASSWORD, "a secret"), limits=PLENTY, pace=pace)
         self.woken: dict[str, int] = {}
         self.server.join()
 

@@ -10,6 +10,7 @@ import spnego
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from msgspec.structs import replace
 
 from meetkeeper.core.errors import Refused
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, Held
@@ -17,6 +18,7 @@ from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.server import FakeExchange
 from meetkeeper.testing.fakes.exchange.wire import Reply, Request
 from tests.calendars.exchangevenue import PASSWORD, PLENTY, server_of, source_of
+from tests.calendars.test_exchange_hints import QUICK, Listening, until
 
 DOMAIN, USER = "CORP", "meetkeeper"
 
@@ -119,3 +121,50 @@ async def test_a_wrong_ntlm_account_is_refused(gate: tuple[FakeExchange, NtlmGat
     assert not door.logged_in
     assert not fake.requests
     await source.close()
+
+
+async def test_ntlm_listens_too(gate: tuple[FakeExchange, NtlmGate]) -> None:
+    """A hanging connection has a login of its own, and hears what happens."""
+    fake, door = gate
+    listening = Listening(fake, auth="ntlm", username=f"{DOMAIN}\\{USER}")
+    await listening.heard(ROOM_EMAIL)
+    assert door.logged_in >= 1
+    await listening.tells()
+    await listening.server.leave()
+
+
+async def test_oauth_listens_too_and_asks_for_another_token(tmp_path: Path) -> None:
+    """By an app's token, which may be withdrawn: the next connection has another one."""
+    authority, ca_file = trustme.CA(), tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    fake = FakeExchange()
+    fake.clients["app"] = "a secret"
+    fake.site.open(ROOM_EMAIL)
+    fake.streaming.minute_s = 0.1
+    await fake.start(context)
+    login = {"auth": "oauth", "tenant": "t", "client_id": "app", "authority": fake.origin, "username": ""}
+    listening = Listening(fake, ca_file=str(ca_file), **login)
+    await listening.heard(ROOM_EMAIL)
+    await listening.tells()
+    given = set(fake.tokens)
+    fake.tokens.clear()
+    await until(lambda: bool(fake.tokens - given))
+    await listening.heard(ROOM_EMAIL)
+    await listening.tells()
+    await listening.server.leave()
+    await fake.stop()
+
+
+async def test_a_wrong_login_of_an_ear_is_said(
+    gate: tuple[FakeExchange, NtlmGate],
+) -> None:
+    """Nobody is let in, nothing is heard, and the doctor can say why; it rests, for accounts are locked for tries."""
+    fake, _ = gate
+    rests = replace(QUICK, rest_s_min=30.0, rest_s_max=600.0)
+    listening = Listening(fake, rests, auth="ntlm", username=f"{DOMAIN}\\somebody")
+    listening.want(ROOM_EMAIL)
+    await until(lambda: "login" in listening.server.deaf(ROOM_EMAIL))
+    assert not fake.requests
+    await listening.server.leave()
