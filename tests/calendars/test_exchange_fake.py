@@ -18,6 +18,8 @@ from exchangelib import (
 )
 from exchangelib.errors import (
     ErrorAccessDenied,
+    ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange,
+    ErrorCalendarOccurrenceIsDeletedFromRecurrence,
     ErrorImpersonateUserDenied,
     ErrorInvalidSyncStateData,
     ErrorItemNotFound,
@@ -28,6 +30,7 @@ from exchangelib.errors import (
 )
 from exchangelib.items import SEND_TO_ALL_AND_SAVE_COPY, SEND_TO_NONE
 from exchangelib.recurrence import WeeklyPattern
+from msgspec.structs import replace
 
 from meetkeeper.core.words import Entry, Person
 from meetkeeper.testing.fakes.exchange.cookies import Bad
@@ -281,3 +284,34 @@ async def test_subscriptions_live_on_one_mailbox_server(fake: FakeExchange) -> N
     fake.streaming.open[name].place = "three"
     with pytest.raises(ErrorSubscriptionNotFound):
         await off(lambda: calendar.unsubscribe(name))
+
+
+async def test_single_occurrences_are_changed_and_left_out_by_their_number(fake: FakeExchange) -> None:
+    """exchangelib counts them from 1 as the pattern has them; one that is left out can't be had any more."""
+    room = room_of(fake)
+    stored = room.put("a", replace(SERIES, exdates=()), (MOVED,))
+    account = account_of(fake)
+
+    def work() -> tuple[str, str]:
+        (master,) = account.calendar.all()
+        third, fourth = master.occurrence(index=3), master.occurrence(index=4)
+        third.refresh()
+        subject = third.subject
+        fourth.subject = "Only today"
+        fourth.save(update_fields=["subject"], send_meeting_invitations=SEND_TO_NONE)
+        master.occurrence(index=2).delete(send_meeting_cancellations=SEND_TO_NONE)
+        with pytest.raises(ErrorCalendarOccurrenceIsDeletedFromRecurrence):
+            master.occurrence(index=2).refresh()
+        with pytest.raises(ErrorCalendarOccurrenceIndexIsOutOfRecurrenceRange):
+            master.occurrence(index=7).refresh()
+        return subject, master.id
+
+    subject, name = await off(work)
+    assert (subject, name) == ("Standup, moved", stored.id)
+    after = room.items[stored.id]
+    assert after.master.exdates == (datetime(2026, 12, 3, 10),)  # noqa: DTZ001 - a wall time
+    assert [(f"{one.recurrence_id:%d}", one.subject) for one in after.overrides] == [
+        ("08", "Standup, moved"),
+        ("10", "Only today"),
+    ]
+    assert not room.mails

@@ -144,8 +144,8 @@ async def test_oauth_listens_too_and_asks_for_another_token(tmp_path: Path) -> N
     fake.site.open(ROOM_EMAIL)
     fake.streaming.minute_s = 0.1
     await fake.start(context)
-    login = {"auth": "oauth", "tenant": "t", "client_id": "app", "authority": fake.origin, "username": ""}
-    listening = Listening(fake, ca_file=str(ca_file), **login)
+    login: dict[str, object] = {"auth": "oauth", "tenant": "t", "client_id": "app", "username": ""}
+    listening = Listening(fake, QUICK, ca_file=str(ca_file), authority=fake.origin, **login)
     await listening.heard(ROOM_EMAIL)
     await listening.tells()
     given = set(fake.tokens)

@@ -284,6 +284,52 @@ def update(name: str, made: Draft | None, own: str) -> Ask:
     return make
 
 
+def change_occurrence(series: str, index: int, fields: Sequence[tuple[str, Tree]]) -> Ask:
+    """UpdateItem: the nth occurrence that a series' pattern gives, from 1. Nobody is mailed."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        changes = [
+            _element(
+                "t:SetItemField",
+                _element("t:FieldURI", FieldURI=uri),
+                _element("t:CalendarItem", _tree(tree)),
+            )
+            for uri, tree in fields
+        ]
+        payload = _element(
+            "m:UpdateItem",
+            _element(
+                "m:ItemChanges",
+                _element("t:ItemChange", _occurrence(series, index), _element("t:Updates", *changes)),
+            ),
+            ConflictResolution="AlwaysOverwrite",
+            MessageDisposition="SaveOnly",
+            SendMeetingInvitationsOrCancellations="SendToNone",
+        )
+        return _Crafted("UpdateItem", acting).ask(payload)
+
+    return make
+
+
+def delete_occurrence(series: str, index: int) -> Ask:
+    """DeleteItem: the nth occurrence that a series' pattern gives, from 1. Nobody is mailed."""
+
+    def make(acting: Acting) -> Iterable[Node]:
+        payload = _element(
+            "m:DeleteItem",
+            _element("m:ItemIds", _occurrence(series, index)),
+            DeleteType="MoveToDeletedItems",
+            SendMeetingCancellations="SendToNone",
+        )
+        return _Crafted("DeleteItem", acting).ask(payload)
+
+    return make
+
+
+def _occurrence(series: str, index: int) -> Any:
+    return _element("t:OccurrenceItemId", RecurringMasterId=series, InstanceIndex=str(index))
+
+
 def body(name: str) -> Ask:
     """GetItem: the body of one item as it is kept, HTML or text."""
 

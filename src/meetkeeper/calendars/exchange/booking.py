@@ -5,6 +5,7 @@ from meetkeeper.calendars.exchange.faults import GONE_CODES, to_error
 from meetkeeper.calendars.exchange.mailbox import BATCH, Mailbox
 from meetkeeper.calendars.exchange.server import Ask
 from meetkeeper.calendars.exchange.soap import Fault, Node
+from meetkeeper.core.errors import Refused
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.joinblock import JoinBlock
 
@@ -31,10 +32,30 @@ async def write(mailbox: Mailbox, uid: str, calendar_text: bytes, until: float) 
     name = "" if stored is None else mapping.name_of(stored)
     if not name:
         raise mailbox.odd("no id of what was written")
+    refused = await _write_changes(mailbox, name, made, until)
     loaded = await mailbox.get([name], until)
     if name in loaded.items:  # what the server made of it: a later difference is somebody else's change
         own = mapping.seal_own(calendar_text, mapping.shown_in(loaded.items[name]))
         await mailbox.ask_well(asking.update(name, None, own), until)
+    if refused is not None:
+        raise refused
+
+
+async def _write_changes(mailbox: Mailbox, name: str, made: writing.Draft, until: float) -> Refused | None:
+    """Single occurrences of the series. One that the server objects to keeps no other back; the first is told."""
+    from meetkeeper.calendars.exchange import asking
+
+    refused: Refused | None = None
+    for index, fields in made.changes:
+        if fields is None:
+            ask = asking.delete_occurrence(name, index)
+        else:
+            ask = asking.change_occurrence(name, index, fields)
+        try:
+            await mailbox.ask_well(ask, until)
+        except Refused as objection:
+            refused = refused or objection
+    return refused
 
 
 async def remove(mailbox: Mailbox, uid: str, until: float) -> None:

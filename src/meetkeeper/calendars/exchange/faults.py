@@ -42,6 +42,7 @@ _MISSING = frozenset(
         "ErrorSyncFolderNotFound",
     }
 )
+_OBJECTS = ("ErrorCalendar", "ErrorIrresolvable", "ErrorOccurrence")
 _FORBIDDEN = {
     "ErrorAccessDenied": "Give the account rights on the room's calendar (Reviewer), or impersonation.",
     "ErrorAccountDisabled": "Enable the account.",
@@ -70,7 +71,7 @@ def to_error(fault: Fault, where: str) -> MeetkeeperError:
         )
     if fault.code in _FORBIDDEN:
         return Refused("calendar.forbidden", f"{shown}. {_FORBIDDEN[fault.code]}")
-    if fault.code in GONE_CODES or fault.code.startswith(("ErrorCalendar", "ErrorIrresolvable")):
+    if fault.code in GONE_CODES or fault.code.startswith(_OBJECTS):
         return Refused(
             "calendar.objects", f"{shown}: it objects. Look at the item in the calendar and decide by hand."
         )

@@ -14,6 +14,7 @@ from meetkeeper.core.words import CalendarItem, Entry, Occurrence, Uid
 from meetkeeper.testing.fakes.exchange import folders, mapi, soap
 from meetkeeper.testing.fakes.exchange.cookies import Bad, Mark, read_mark, write_mark
 from meetkeeper.testing.fakes.exchange.items import HOME, ORIGINAL, Shape, Writer, goid_of, occurrence_of
+from meetkeeper.testing.fakes.exchange.occurrences import occurrence_at
 from meetkeeper.testing.fakes.exchange.soap import MES, TYP
 from meetkeeper.testing.fakes.mailbox import Mailbox, Stored
 
@@ -212,8 +213,15 @@ def get_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     shape = soap.shape_of(asked.element)
     messages = []
     series = {one.get("OccurrenceId", "") for one in asked.element.iter(f"{TYP}RecurringMasterItemId")}
-    for item_id in soap.ids_in(asked.element):
-        found = find_item_by_id(fake, item_id, asked.acting_as)
+    for one, item_id in zip(
+        asked.element.find(f"{MES}ItemIds") or (), soap.ids_in(asked.element), strict=False
+    ):
+        numbered = occurrence_at(fake, one)
+        if isinstance(numbered, str):
+            messages.append(soap.failure("GetItem", numbered, "<m:Items/>"))
+            continue
+        found: tuple[Mailbox, Stored, Entry | None] | None = numbered
+        found = found or find_item_by_id(fake, item_id, asked.acting_as)
         if found is not None and item_id in series:
             found = (found[0], found[1], None)
         if found is None or item_id in fake.vanishing:

@@ -14,6 +14,7 @@ from meetkeeper.itemtext.reading import read_item
 from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.items import GOID_HEADER
 from meetkeeper.testing.fakes.exchange.mapi import property_name
+from meetkeeper.testing.fakes.exchange.occurrences import leave_out, occurrence_at
 from meetkeeper.testing.fakes.exchange.reading import find_item_by_id, which_folder
 from meetkeeper.testing.fakes.exchange.soap import MES, TYP
 from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
@@ -89,7 +90,11 @@ def update_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     messages = []
     for change in asked.element.find(f"{MES}ItemChanges") or ():
         item_id = change[0].get("Id", "")
-        found = find_item_by_id(fake, item_id)
+        numbered = occurrence_at(fake, change[0])
+        if isinstance(numbered, str):
+            messages.append(soap.failure("UpdateItem", numbered, "<m:Items/>"))
+            continue
+        found = numbered or find_item_by_id(fake, item_id)
         if found is None or found[1].id not in found[0].items:
             messages.append(soap.failure("UpdateItem", "ErrorItemNotFound", "<m:Items/>"))
             continue
@@ -113,7 +118,17 @@ def update_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
 def delete_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
     """DeleteItem."""
     messages = []
-    for item_id in soap.ids_in(asked.element):
+    for one in asked.element.find(f"{MES}ItemIds") or ():
+        numbered = occurrence_at(fake, one)
+        if isinstance(numbered, str):
+            messages.append(soap.failure("DeleteItem", numbered))
+            continue
+        if numbered is not None:
+            leave_out(*numbered)
+            _count_mails(numbered[0], asked.element.get("SendMeetingCancellations", ""), numbered[2])
+            messages.append(soap.success("DeleteItem", ""))
+            continue
+        item_id = one.get("Id", "")
         found = find_item_by_id(fake, item_id)
         if found is None or not found[0].remove(item_id):
             messages.append(soap.failure("DeleteItem", "ErrorItemNotFound"))
@@ -163,7 +178,8 @@ def _updated_occurrence(mailbox: Mailbox, stored: Stored, occurrence: Entry, cha
             bodies[original] = body.text or ""
         else:
             entry = _changed(entry, item)
-    others = tuple(entry if one.recurrence_id == original else one for one in stored.overrides)
+    before = {one.recurrence_id: one for one in stored.overrides if one.recurrence_id is not None}
+    others = tuple(one for _, one in sorted((before | {original: entry}).items()))
     return mailbox.put(
         stored.uid, stored.master, others, item_id=stored.id, bodies=tuple(sorted(bodies.items()))
     )
