@@ -58,6 +58,18 @@ def wants_vmr(state: State, told: Meeting | Series) -> bool:
     return told.asked or not rooms or any(_calls(config, room) for room in rooms)
 
 
+def gains_vmr(state: State, before: Meeting | Series, after: Meeting | Series) -> bool:
+    """A known meeting or series of a calendar that has no VMR and ought to have one, as things are now.
+
+    A series whose occurrences have VMRs of their own gets none itself.
+    """
+    if before.vmr is not None or before.origin == "api":
+        return False
+    if isinstance(before, Series) and (before.own_vmrs or state.settings().vmr.each_occurrence):
+        return False
+    return wants_vmr(state, after)
+
+
 def _is_all_day(told: Meeting | Series) -> bool:
     if isinstance(told, Series):
         master = told.item.master

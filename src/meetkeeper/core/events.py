@@ -35,6 +35,9 @@ class PageSeen(Struct, frozen=True, gc=False):
     listing: frozenset[str] | None = None
     problems: tuple[tuple[str, str], ...] = ()
     """(href, sentence) of items that could not be read: they are neither kept nor taken as gone."""
+    judged_by: str = ""
+    """Digest of the room's rules when the read began, if what is known is to be judged by them again (`core.judging`).
+    Every page of such a complete pass has it."""
 
 
 class Audited(Struct, frozen=True, gc=False):

@@ -27,6 +27,7 @@ from meetkeeper.core.configuration import NoCalendar
 from meetkeeper.core.events import PageSeen
 from meetkeeper.core.findings import PageFindings
 from meetkeeper.core.identity import meeting_id
+from meetkeeper.core.judging import is_judged_otherwise, rules_of
 from meetkeeper.core.plan import Note
 from meetkeeper.core.settling import horizon_s, kept_row, roll, settle
 from meetkeeper.core.state import ItemRow, RoomNews, State
@@ -107,6 +108,7 @@ class _Page:
         self.after: dict[str, ItemRow | None] = {}
         self.released = 0
         self.braked = 0
+        self.judged_otherwise = 0
         self.notes: list[Note] = []
 
     def digest(self) -> PageFindings:
@@ -145,7 +147,11 @@ class _Page:
             self.released += row.held
             row = None
         if row is not None and row.fingerprint == item.fingerprint and not row.gone:
-            if row.held or row.etag != item.etag:
+            if self._is_judged_otherwise(row, item):
+                self.released += row.held
+                self._put(replace(row, etag=item.etag, item=item, settle_at_s=self.settle_at_s, held=False))
+                self.judged_otherwise += 1
+            elif row.held or row.etag != item.etag:
                 self.released += row.held
                 self._put(replace(row, etag=item.etag, held=False))
             return
@@ -169,6 +175,11 @@ class _Page:
             if other.held:
                 self.released += 1
                 self._put(replace(other, held=False, gone=True, settle_at_s=self.settle_at_s))
+
+    def _is_judged_otherwise(self, row: ItemRow, item: CalendarItem) -> bool:
+        if not self.page.judged_by or row.settle_at_s is not None:
+            return False
+        return is_judged_otherwise(self.state, item, self.now_s)
 
     def _put(self, row: ItemRow) -> None:
         self.after[row.href] = row
@@ -256,13 +267,23 @@ class _Page:
         return any(not other.gone and other.href not in leaving for other in others)
 
     def _news(self) -> list[RoomTold]:
-        """How many items the brake holds, if that has changed."""
-        before = self.state.rooms_news.get(self.page.room, RoomNews())
+        """How many items the brake holds, and by which rules all have been judged, if that has changed."""
+        room = self.page.room
+        before = self.state.rooms_news.get(room, RoomNews())
         held = max(0, before.held - self.released) + self.braked
-        if held == before.held:
-            return []
-        if not held:
-            why = "the items that the brake held were seen again"
-            self.notes.append(Note("sync.released", self.page.room, why))
-        since_s = before.since_s if before.held and held else (self.now_s if held else 0.0)
-        return [RoomTold(self.page.room, replace(before, held=held, since_s=since_s))]
+        since_s = before.since_s
+        if held != before.held:
+            if not held:
+                why = "the items that the brake held were seen again"
+                self.notes.append(Note("sync.released", room, why))
+            since_s = before.since_s if before.held and held else (self.now_s if held else 0.0)
+        if self.judged_otherwise:
+            why = f"{self.judged_otherwise} items are looked at again: rules for the way into meetings have changed"
+            self.notes.append(Note("sync.judged", room, why))
+        judged = before.judged
+        # Whoever changes the rules in the middle of a pass has the room read once more.
+        is_whole = self.page.listing is not None and self.page.judged_by != ""
+        if is_whole and self.page.judged_by == rules_of(self.state, room):
+            judged = self.page.judged_by
+        after = replace(before, held=held, since_s=since_s, judged=judged)
+        return [] if after == before else [RoomTold(room, after)]

@@ -9,10 +9,12 @@ echoes, a newer one is a person's hand, a deleted one takes its room out.
 
 from msgspec.structs import replace
 
+from meetkeeper.core.asking import gains_vmr
 from meetkeeper.core.changes import ItemForgotten, ItemKept
 from meetkeeper.core.effects import WriteItem
 from meetkeeper.core.findings import (
     Changed,
+    Field,
     MeetingFinding,
     New,
     SeriesEvent,
@@ -181,6 +183,8 @@ class _Case:
         if row.step not in OPEN_STEPS:
             return self._revived(row, before, after)
         fields = differences(before, after)
+        if Field.JOIN not in fields and gains_vmr(self.state, before, after):
+            fields = (*fields, Field.JOIN)
         if not fields or (before.end_s <= now_s and after.end_s <= now_s):
             return None
         quiet = after.end_s <= now_s
@@ -240,7 +244,7 @@ class _Case:
         )
         if before.origin == "api":
             series = replace(series, foreign=None, asked=False)
-        if same_series(before, series):
+        if same_series(before, series) and not (goes_on and gains_vmr(self.state, before, series)):
             if until_s == self._expanded_until_s():
                 return None
             return SeriesFinding(

@@ -143,7 +143,8 @@ class RoomNews(Struct, frozen=True, gc=False, omit_defaults=True):
     """What is known of a room's calendar beside its items: the brake, and what audits found.
 
     `held` vanished items the brake holds, since `since_s`. `audited_s` the end of the last audit; `unreported` changes
-    it found that the calendar had kept to itself, `mended` all that audits ever found.
+    it found that the calendar had kept to itself, `mended` all that audits ever found. `judged` is the digest of the
+    rules by which all its items have been judged (`core.judging`).
     """
 
     held: int = 0
@@ -151,6 +152,7 @@ class RoomNews(Struct, frozen=True, gc=False, omit_defaults=True):
     audited_s: float = 0.0
     unreported: int = 0
     mended: int = 0
+    judged: str = ""
 
 
 class TokenRow(Struct, frozen=True, gc=False):

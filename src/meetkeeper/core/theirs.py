@@ -296,15 +296,15 @@ def differences(before: Meeting, after: Meeting) -> tuple[Field, ...]:
         Field.ROOMS: (before.rooms, after.rooms),
         Field.DESCRIPTION: (words_of(before.description), words_of(after.description)),
         Field.PRIVATE: (before.private, after.private),
-        Field.JOIN: (_door(before.foreign), _door(after.foreign)),
+        Field.JOIN: (door_of(before.foreign), door_of(after.foreign)),
     }
     if after.asked and not before.asked and before.vmr is None and after.foreign is None:
         pairs[Field.JOIN] = (False, True)
     return tuple(field for field, (old, new) in pairs.items() if old != new)
 
 
-def _door(foreign: Foreign | None) -> tuple[str, str] | None:
-    """Which rule found it where is nobody's news."""
+def door_of(foreign: Foreign | None) -> tuple[str, str] | None:
+    """What people would notice of a foreign way in: which rule found it where is nobody's news."""
     return None if foreign is None else (foreign.url, foreign.dial)
 
 

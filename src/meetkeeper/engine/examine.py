@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 from meetkeeper.core import roomsettings
 from meetkeeper.core.errors import NotFound
 from meetkeeper.core.events import PageSeen
+from meetkeeper.core.judging import rules_to_judge_by
 from meetkeeper.core.preview import Preview, picture, preview
 from meetkeeper.core.roomsettings import Examined, Finding
 from meetkeeper.core.state import State
@@ -89,4 +90,5 @@ def _calendar_of(desk: Desk, room: RoomId) -> RoomCalendar:
 async def _read_all(desk: Desk, turn: asyncio.Lock, calendar: RoomCalendar) -> list[PageSeen]:
     async with turn:
         pages = guarded(calendar.room, calendar.source.changes(""))
-        return [event_of(desk.state, calendar, page, None) async for page in pages]
+        judged_by = rules_to_judge_by(desk.state, calendar.room)
+        return [event_of(desk.state, calendar, page, None, judged_by) async for page in pages]

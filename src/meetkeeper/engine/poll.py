@@ -18,6 +18,7 @@ import structlog
 from meetkeeper.core import cookie as cookies
 from meetkeeper.core.errors import MeetkeeperError, Unavailable
 from meetkeeper.core.events import Event
+from meetkeeper.core.judging import rules_to_judge_by
 from meetkeeper.core.state import RoomNews, State
 from meetkeeper.core.words import RoomId
 from meetkeeper.engine.audit import Auditor
@@ -163,7 +164,10 @@ class Poller:
             self._set(calendar.room, reading=None)
 
     async def _pass(self, calendar: RoomCalendar) -> None:
-        """One pass: from the kept cookie, or complete when there is none that the source takes."""
+        """One pass: from the kept cookie, or complete when there is none that the source takes.
+
+        Complete as well when the rules for the way into meetings have changed since the room was last read whole.
+        """
         state, room = self._desk.state, calendar.room
         envelope = state.cookies.get(room, "")
         mark = cookies.unseal(room, calendar.name, envelope, state.epoch)
@@ -176,7 +180,9 @@ class Poller:
             try:
                 async with self._gate.turn(self._desk.now_s()):
                     await self._read(calendar, mark.text)
-                return
+                if not rules_to_judge_by(state, room):
+                    return
+                log.info("rules.changed", room=room, text="all items are judged by the new rules: full pass")
             except CookieRefused:
                 log.info("cookie.refused", room=room, text="the calendar does not know our cookie: full pass")
                 self._set(room, refused=self._statuses[room].refused + 1)
@@ -206,10 +212,11 @@ class Poller:
             await self._read(calendar, "")
 
     async def _read_soon(self, calendar: RoomCalendar, source: NearestFirst, now_s: int) -> None:
+        judged_by = rules_to_judge_by(self._desk.state, calendar.room)
         async for page in guarded(calendar.room, source.soon(now_s, now_s + SOON_S)):
             # Neither mark nor listing: what a span leaves out is not gone.
             seen = Page(items=page.items, problems=page.problems)
-            handled = self._desk.handle(event_of(self._desk.state, calendar, seen, None))
+            handled = self._desk.handle(event_of(self._desk.state, calendar, seen, None, judged_by))
             await self._desk.until_kept(handled.seq)
 
     async def _read(self, calendar: RoomCalendar, mark: str) -> None:

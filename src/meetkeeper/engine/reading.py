@@ -12,6 +12,7 @@ from msgspec import Struct
 from meetkeeper.core import cookie as cookies
 from meetkeeper.core.errors import TheirMistake
 from meetkeeper.core.events import Event, PageSeen
+from meetkeeper.core.judging import rules_to_judge_by
 from meetkeeper.core.state import State
 from meetkeeper.core.words import RoomId
 from meetkeeper.engine.neighbours import RoomCalendar
@@ -88,8 +89,10 @@ async def read(
 ) -> Read:
     """Read what changed since `mark`, all of it for "". Raises what the source raises.
 
-    Without `moves_cookie` what is seen is kept and the room's cookie stays as it is.
+    Without `moves_cookie` what is seen is kept and the room's cookie stays as it is. What is read whole is judged by
+    the rules as they are now, unless it has been.
     """
+    judged_by = "" if mark else rules_to_judge_by(desk.state, calendar.room)
     room, changed, whole = calendar.room, False, False
     problems: list[str] = []
     cookie: str | None = None
@@ -99,7 +102,7 @@ async def read(
         # A complete pass taken up in its middle could never say what is gone.
         passes_on = page.cookie if mark or final else None
         cookie, whole = passes_on or cookie, whole or final
-        event = event_of(desk.state, calendar, page, passes_on if moves_cookie else None)
+        event = event_of(desk.state, calendar, page, passes_on if moves_cookie else None, judged_by)
         handled = desk.handle(event)
         changed = changed or bool(page.items or page.gone)
         problems.extend(f"{href}: {text}" for href, text in page.problems)
@@ -107,7 +110,9 @@ async def read(
     return Read(changed=changed, problems=tuple(problems), cookie=cookie, whole=whole)
 
 
-def event_of(state: State, calendar: Named, page: Page, cookie: str | None) -> PageSeen:
-    """A page as the core takes it, its mark in our envelope."""
+def event_of(state: State, calendar: Named, page: Page, cookie: str | None, judged_by: str = "") -> PageSeen:
+    """A page as the core takes it, its mark in our envelope. `judged_by` as in `PageSeen`."""
     sealed = None if cookie is None else cookies.seal(calendar.room, calendar.name, cookie, state.epoch)
-    return PageSeen(calendar.room, page.items, page.gone, sealed, page.listing, page.problems)
+    return PageSeen(
+        calendar.room, page.items, page.gone, sealed, page.listing, page.problems, judged_by=judged_by
+    )
