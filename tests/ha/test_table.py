@@ -80,6 +80,12 @@ CASES: list[tuple[int, View, Event, str]] = [
     (32, claiming(), on.ChangeEnded(Lost(Found(record(5, "b", ("b",)), 4))), "Remember"),
     (33, claiming(), UNSURE, ""),
     (34, UNCLEAR, said(OURS), "Remember BeginReign"),
+    (
+        116,
+        replace(UNCLEAR, forced=proof(witness=Witness.OPERATOR), forced_s=NOW_S - 60),
+        said(record(5, "b"), 3),
+        "",
+    ),
     (35, UNCLEAR, said(record(5, "b"), 3), "ChangeRegister"),
     (36, UNCLEAR, said(record(6, "b", ("b",), by="b")), "Remember"),
     (37, UNCLEAR, AWAY, ""),

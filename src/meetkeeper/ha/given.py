@@ -110,6 +110,11 @@ def shows_our_change(view: View, event: Event, _: float) -> bool:
     return found.record.by == view.me and found.record.same_rights(change.record)
 
 
+def force_came_to_nothing(view: View, event: Event, now_s: float) -> bool:
+    """The register was away for longer than an operator's word counts, and stands as it stood."""
+    return force_is_stale(view, event, now_s) and still_as_before(view, event, now_s)
+
+
 def still_as_before(view: View, event: Event, _: float) -> bool:
     """Nobody has changed it since we asked."""
     assert isinstance(event, on.RegisterSaid)

@@ -248,6 +248,12 @@ def _stepped_back(view: View, said: on.RegisterSaid, now_s: float) -> Moved:
     return after, remembering(view, after)
 
 
+def give_up_force(view: View, event: Event, now_s: float) -> Moved:
+    """The claim that it led to is not asked for again. Should it arrive yet, the register says so to everybody."""
+    assert isinstance(event, on.RegisterSaid)
+    return _stepped_back(view, event, now_s)
+
+
 def forget_lease(view: View, _: Event, __: float) -> Moved:
     """What is won meanwhile gives no right to speak before the other server has been heard."""
     change = view.change

@@ -125,6 +125,9 @@ ROWS: tuple[Row, ...] = (
         "the claim is under way", "nothing", "it was asked before the claim; the claim's own answer decides")),
     _row(34, (C, on.RegisterSaid), given.shows_our_change, (do.reign_after_all, A), (
         "our change stands", "remember it, begin the reign", "the answer was lost, not the change")),
+    _row(116, (C, on.RegisterSaid), given.force_came_to_nothing, (do.give_up_force, P), (
+        "nothing has changed, and the claim was an operator's word that is too old", "follow again",
+        "it was said about how things stood then; who still means it says it again")),
     _row(35, (C, on.RegisterSaid), given.still_as_before, (do.ask_again, None), (
         "nothing has changed", "ask again, from the same version", "whichever arrives first is the only one")),
     _row(36, (C, on.RegisterSaid), given.says_something, (do.step_back_reading, P), (

@@ -50,6 +50,8 @@ START_S = 1_804_066_200.0
 HOP_S = 0.001
 CALM_LOOKS = 50
 """So often the end is put off by a moment, until no frame is on its way."""
+FORCE_S = 5.0
+"""An operator's word counts for so long: short, so that it is often too old."""
 SHOWN = 90
 QUIET_ROWS = (10, 11, 38, 51)
 FULL = ("journal:append", "journal:open", "promise:write", "standing:write", "proof:write")
@@ -79,7 +81,7 @@ class World:
         self.true_s = START_S
         self.dice = Random(f"{seed}/pair")
         self.weather = weathers.draw(Random(f"{seed}/pair/weather"), **fixed)
-        self.timing = Timing(failover_after_s=self.weather.failover_after_s)
+        self.timing = Timing(failover_after_s=self.weather.failover_after_s, force_s=FORCE_S)
         self.limits = Limits(segment_bytes_max=self.dice.choice((2_048, 1 << 24)))
         self.events = self.lives = self.reigns = 0
         self.healed = False
