@@ -20,13 +20,7 @@ LIMIT_S = 100
 
 async def test_ews_javascript_api_reads_and_writes(require_real: RequireReal) -> None:
     """Paging, a series with its exceptions, a view, booking, change, removal, a refused state: as it sees them."""
-    node = shutil.which("node")
-    there = node is not None and (CLIENTS / "node_modules" / "ews-javascript-api").is_dir()
-    hint = f"install Node.js 20, then npm ci --prefix {CLIENTS}"
-    if not there and os.environ.get("MEETKEEPER_WITHOUT_NPM"):
-        pytest.skip(f"npm's registry could not be reached; to run this test: {hint}")
-    require_real("ews-javascript-api", there, hint)
-    assert node is not None
+    node = _node(require_real)
     fake = FakeExchange()
     fake.logins[USER] = PASSWORD
     fake.impersonators = {USER}
@@ -59,6 +53,54 @@ async def test_ews_javascript_api_reads_and_writes(require_real: RequireReal) ->
     assert told["refused"] == "ErrorInvalidSyncStateData"
     assert not fake.complaints
     assert not room.mails
+
+
+async def test_ews_javascript_api_is_told_of_changes(require_real: RequireReal) -> None:
+    """Streaming notifications as it reads them: made, changed and removed on one hanging connection, then its end."""
+    node = _node(require_real)
+    fake = FakeExchange()
+    fake.logins[USER] = PASSWORD
+    fake.impersonators = {USER}
+    fake.streaming.minute_s = 5.0
+    room = fake.site.open(ROOM)
+    await fake.start()
+    process = await asyncio.create_subprocess_exec(
+        node, str(CLIENTS / "listen.mjs"), fake.url, USER, PASSWORD, ROOM, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    told: list[list[str]] = []
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            while not fake.streaming.hanging:  # noqa: ASYNC110 - a level is looked at
+                await asyncio.sleep(0.02)
+            stored = room.put("a", SERIES)
+            async for line in process.stdout:
+                told.append(json.loads(line))
+                if told[-1][0] == "Created":
+                    room.put("a", replace(SERIES, subject="Later"), item_id=stored.id)
+                if told[-1][0] == "Modified":
+                    room.remove(stored.id)
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await fake.stop()
+    assert [one[0] for one in told] == ["subscribed", "Created", "Modified", "Deleted", "closed"]
+    assert {one[1] for one in told[1:4]} == {stored.id}
+    assert not fake.complaints
+
+
+def _node(require_real: RequireReal) -> str:
+    """The program that runs the client."""
+    node = shutil.which("node")
+    there = node is not None and (CLIENTS / "node_modules" / "ews-javascript-api").is_dir()
+    hint = f"install Node.js 20, then npm ci --prefix {CLIENTS}"
+    if not there and os.environ.get("MEETKEEPER_WITHOUT_NPM"):
+        pytest.skip(f"npm's registry could not be reached; to run this test: {hint}")
+    require_real("ews-javascript-api", there, hint)
+    assert node is not None
+    return node
 
 
 async def _run(*command: str) -> Any:

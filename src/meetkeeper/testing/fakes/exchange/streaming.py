@@ -134,7 +134,7 @@ class Streaming:
             while loop.time() < ends:
                 lost = [one for one in ids if one not in self.open]
                 if lost:
-                    yield soap.response("GetStreamingEvents", _lost(lost))
+                    yield _streamed(_lost(lost))
                     return
                 if any(self.open[one].stream != own for one in ids):
                     break
@@ -161,7 +161,14 @@ class Streaming:
 
 
 def _said(inside: str) -> bytes:
-    return soap.response("GetStreamingEvents", soap.success("GetStreamingEvents", inside))
+    return _streamed(soap.success("GetStreamingEvents", inside))
+
+
+def _streamed(message: str) -> bytes:
+    """A document of a stream. Its envelope has no prefix, and clients (ews-javascript-api) cut by that."""
+    plain = b'<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/" '
+    whole = soap.response("GetStreamingEvents", message)
+    return whole.replace(b"<s:Envelope ", plain, 1).replace(b"</s:Envelope>", b"</Envelope>")
 
 
 def _lost(names: list[str]) -> str:
