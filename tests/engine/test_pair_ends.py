@@ -6,7 +6,7 @@ import errno
 import pytest
 
 from meetkeeper.agent.words import EXIT_ROLE_DROPPED, EXIT_START_AGAIN
-from meetkeeper.app.commands import exit_code_of
+from meetkeeper.app.running_commands import exit_code_of
 from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.engine.loop import Engine
 from meetkeeper.engine.node import Node

@@ -111,7 +111,7 @@ def start_command(
     if no_run:
         click.echo(f"Now start the service, or `meetkeeper run {home}`.")
         return
-    from meetkeeper.app.commands import run_command
+    from meetkeeper.app.running_commands import run_command
 
     sys.stdout.flush()
     ctx.invoke(run_command, home=home)
