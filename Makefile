@@ -11,6 +11,8 @@ BIN := .venv/bin
 SEEDS ?= 200
 MINUTES ?= 10
 TESTS ?= tests
+# Tests wait for processes and disks a third of their time: one worker more than there are cores.
+WORKERS ?= $(shell $(BIN)/python -c 'import os; print((os.cpu_count() or 1) + 1)')
 FAST := $(wildcard $(addprefix tests/,house core ha codec ports store engine calendars bridges registers mail \
         replication host api web cli agent ops app testing))
 
@@ -33,7 +35,7 @@ check: .venv/.holds-requirements-dev ## format, lint, types, floors, fast tests
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -n auto -m "not real and not slow" $(FAST)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m "not real and not slow" $(FAST)
 
 sim: .venv/.holds-requirements-dev ## SEEDS=200 simulated worlds with bad weather, and five times as many pairs
 	@$(BIN)/python -m meetkeeper.testing.world --seeds $(SEEDS)
