@@ -53,6 +53,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rooms", type=int, default=1_000)
     parser.add_argument("--meetings", type=int, default=50, help="in each room, over 30 days")
     parser.add_argument("--kind", choices=("memory", "exchange"), default="memory")
+    parser.add_argument("--told", action="store_true", help="the fake Exchange tells of changes on streams")
     parser.add_argument("--poll", type=float, default=60.0, help="steady: seconds between polls of a room")
     parser.add_argument("--settle", type=float, default=8.0, help="steady: seconds until a change counts")
     parser.add_argument("--minutes", type=float, default=3.0, help="steady: how long it is watched")

@@ -66,14 +66,15 @@ def mailbox_of(room: int) -> str:
 async def open_town(
     asked: argparse.Namespace, folder: Path, poll_s: float, settle_s: float
 ) -> AsyncIterator[tuple[Town, People]]:
-    """The town that was asked for (`rooms`, `meetings`, `kind`), on this folder's disk, with its calendars filled."""
+    """The town that was asked for (`rooms`, `meetings`, `kind`, `told`) on this folder's disk, its calendars filled."""
     if asked.kind == "memory":
         town = Town(RealDisk(folder), asked.rooms, asked.meetings, poll_s=poll_s, settle_s=settle_s)
         yield town, InMemory(town.calendars)
         return
     apart = Apart("exchange")
     (url,) = apart.address
-    server = EwsServer(ExchangeServer(id="mail", url=url, auth="basic", username=USER), Secrets(PASSWORD))
+    told = ExchangeServer(id="mail", url=url, auth="basic", username=USER, notify=asked.told)
+    server = EwsServer(told, Secrets(PASSWORD))
 
     def source(number: int) -> ExchangeSource:
         mailbox = mailbox_of(number)

@@ -9,7 +9,7 @@ import pytest
 
 from meetkeeper.calendars.exchange import stream
 from meetkeeper.calendars.exchange.client import ExchangeSource
-from meetkeeper.calendars.exchange.hints import CONNECTIONS_MAX, GROUP_MAX, Pace
+from meetkeeper.calendars.exchange.hints import CONNECTIONS_MAX, GROUP_MAX, Hints, Pace
 from meetkeeper.calendars.exchange.server import EwsServer, Secrets
 from meetkeeper.calendars.exchange.soap import Fault
 from meetkeeper.core.configuration import ExchangeServer
@@ -259,6 +259,39 @@ async def test_a_refused_subscription_harms_no_pass(listening: Listening) -> Non
             await held.follow(source)
     assert "exchange.notify" not in {one.code for one in await source.doctor()}
     await source.close()
+
+
+async def test_an_odd_mailbox_costs_itself_alone(listening: Listening) -> None:
+    """Whatever is answered for one room, the other one is heard."""
+    listening.fake.site.open("odd@rooms.example")
+
+    async def odd(_request: Request, asked: soap.Asked | None) -> Reply | None:
+        strange = asked is not None and asked.name == "Subscribe" and asked.acting_as == "odd@rooms.example"
+        return Reply(200, b"<html>Welcome</html>", content_type="text/html") if strange else None
+
+    listening.fake.trick = odd
+    listening.want("odd@rooms.example", ROOM_EMAIL)
+    await until(lambda: bool(listening.server.deaf("odd@rooms.example")))
+    await listening.heard(ROOM_EMAIL)
+    await listening.tells()
+    assert listening.woken == {ROOM_EMAIL: 1}
+
+
+async def test_a_mistake_of_ours_is_told_and_not_for_ever(
+    listening: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A group that dies unforeseen is forgotten, the doctor says so, and later its rooms are heard after all."""
+
+    def dies(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Hints, "_listen", dies)
+        listening.want(ROOM_EMAIL)
+        await until(lambda: "report this" in listening.server.deaf(ROOM_EMAIL))
+    await listening.heard(ROOM_EMAIL)
+    assert not listening.server.deaf(ROOM_EMAIL)
+    await listening.tells()
 
 
 async def test_a_busy_server_is_not_asked_by_ears_either(listening: Listening) -> None:

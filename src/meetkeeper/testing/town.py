@@ -36,7 +36,7 @@ from meetkeeper.host.clock import RealClock
 from meetkeeper.itemtext.roomitem import room_item
 from meetkeeper.mail.compose import compose
 from meetkeeper.mail.templates import Templates
-from meetkeeper.ports.calendar import CalendarSource, NearestFirst, Page
+from meetkeeper.ports.calendar import CalendarSource, Hinting, NearestFirst, Page
 from meetkeeper.ports.disk import Disk
 from meetkeeper.store.database import Database
 from meetkeeper.testing.fakes.bridge import FakeBridge
@@ -77,6 +77,8 @@ class Watched:
         self._done_s = done_s
         self.write, self.remove = source.write, source.remove
         self.probe, self.close = source.probe, source.close
+        if isinstance(source, Hinting):
+            self.listen = source.listen
 
     async def changes(self, cookie: str) -> AsyncIterator[Page]:
         """`CalendarSource.changes`."""

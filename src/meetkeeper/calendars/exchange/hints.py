@@ -22,7 +22,7 @@ from msgspec import Struct
 from meetkeeper.calendars.exchange.faults import to_error
 from meetkeeper.calendars.exchange.soap import Fault
 from meetkeeper.calendars.exchange.stream import Told
-from meetkeeper.core.errors import MeetkeeperError, OurMistake, Unavailable
+from meetkeeper.core.errors import MeetkeeperError, OurMistake, TheirMistake, Unavailable
 
 log = structlog.get_logger("calendars")
 T = TypeVar("T")
@@ -155,6 +155,18 @@ class Hints:
         group.members[mailbox] = ""
         self._groups.append(group)
         group.task = asyncio.create_task(self._follow(group), name=f"hints of {self._gate.host}")
+        group.task.add_done_callback(partial(self._ended, group))
+
+    def _ended(self, group: _Group, task: asyncio.Task[None]) -> None:
+        """A group that ended by a mistake of ours is told and forgotten: its rooms are placed anew, later."""
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        log.error("hints.stumbled", error=repr(error), mailboxes=len(group.members))
+        if group in self._groups:
+            self._groups.remove(group)
+        for mailbox in group.members:
+            self._refuse(mailbox, _stumbled().message)
 
     def _refuse(self, mailbox: str, why: str) -> None:
         """Nothing is heard of it for a while; it may then be placed anywhere."""
@@ -220,6 +232,9 @@ class Hints:
                 else:
                     self._misfits.setdefault(mailbox, set()).add(anchor)
                     self._place(mailbox)
+            except TheirMistake as odd:  # the mailbox's own trouble: the others are heard all the same
+                del group.members[mailbox]
+                self._refuse(mailbox, odd.message)
 
     async def _listen(self, group: _Group) -> None:
         """Hang on the subscriptions until the connection ends in good order."""

@@ -265,7 +265,8 @@ class Line:
         self._hung_up = True
         hanging = self._hanging
         if hanging is not None:
-            with suppress(OSError, RuntimeError, ValueError):  # it has ended by itself
+            # It may have ended by itself; and a urllib3 before 2.3 has no shutdown: then the silence ends it.
+            with suppress(AttributeError, OSError, RuntimeError, ValueError):
                 hanging.raw.shutdown()
         self.close()
 
