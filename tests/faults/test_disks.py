@@ -1,5 +1,6 @@
 """Disks that are full, fail, lie, are slow or lose their power, for real: small file systems, loop devices, strace."""
 
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -150,6 +151,17 @@ def test_a_damaged_journal_is_had_from_the_other_server(pair: Scene, host: str) 
     )
 
 
+def _set_back(home: Path, picture: Path) -> None:
+    """As a snapshot of a whole disk does: the very same files, with what was in them then."""
+    for folder in ("databases", "local"):
+        for path in [path for path in (home / folder).rglob("*") if path.is_file()]:
+            before = picture / path.relative_to(home)
+            if before.exists():
+                path.write_bytes(before.read_bytes())
+            else:
+                path.unlink()
+
+
 def _flip_a_bit(folder: Path) -> None:
     """In the third frame from the end: those behind it say that it had been kept."""
     path = max(folder.glob("*.log"))
@@ -157,6 +169,21 @@ def _flip_a_bit(folder: Path) -> None:
     assert len(lines) > 3, path
     lines[-3] = lines[-3][:20] + bytes([lines[-3][20] ^ 0x04]) + lines[-3][21:]
     path.write_bytes(b"".join(lines))
+
+
+def test_a_disk_that_was_set_back_is_noticed(pair: Scene) -> None:
+    """F22: an older picture of b's whole disk is put in its place, in less than a lease: it is left out and caught up."""
+    home, picture = pair.pair.b.home.path, pair.pair.b.home.path.with_name("b-picture")
+    pair.client.book()
+    shutil.copytree(home, picture, ignore=lambda *_: {"lock"})
+    for _ in range(6):
+        pair.client.book()
+    pair.pair.b.kill()
+    _set_back(home, picture)
+    seen = len(pair.pair.a.text())
+    pair.pair.b.start()
+    until(lambda: pair.pair.a.said("and had held seq", seen), 15.0, "it is noticed", pair.pair.tails)
+    pair.pair.wait_in_sync(REPAIRED_S)
 
 
 def test_a_file_system_that_goes_read_only(tmp_path: Path, disks: None) -> None:
