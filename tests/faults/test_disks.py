@@ -172,7 +172,7 @@ def _flip_a_bit(folder: Path) -> None:
 
 
 def test_a_disk_that_was_set_back_is_noticed(pair: Scene) -> None:
-    """F22: an older picture of b's whole disk is put in its place, in less than a lease: it is left out and caught up."""
+    """F22: an older picture of b's whole disk is put in place in less than a lease: it is left out and catches up."""
     home, picture = pair.pair.b.home.path, pair.pair.b.home.path.with_name("b-picture")
     pair.client.book()
     shutil.copytree(home, picture, ignore=lambda *_: {"lock"})
