@@ -4,8 +4,9 @@ import pytest
 from msgspec.structs import replace
 
 from meetkeeper.api.risks import risks
+from meetkeeper.core.words import RoomId
 from meetkeeper.engine.seat import peer_readiness
-from meetkeeper.engine.status import PairStatus
+from meetkeeper.engine.status import PairStatus, RoomStatus
 from meetkeeper.ha.words import Facts, Role
 from meetkeeper.web.board import make_board
 from meetkeeper.web.pages import render
@@ -108,12 +109,17 @@ async def test_an_alarm_needs_attention_and_stands_in_the_figures() -> None:
 
 
 async def test_a_line_that_carries_nothing_is_no_good_line() -> None:
-    """A server that stands still keeps its connections: the panel says silent and since when, in red."""
+    """A server that stands still keeps its connections: silent, since when, and one red risk instead of a vague one."""
     async with open_house(more=routes) as house:
-        house.engine.pair = pair_status(heard_s=9.2)
+        house.engine.pair = pair_status(
+            heard_s=9.2, in_sync=("mk-a",), alarms=(("catching-up", "mk-b does not hold everything yet."),)
+        )
+        told = [one for one in risks(house.engine.state, house.engine.status(), NOW_S) if one.kind == "pair"]
+        assert [one.level for one in told] == ["red"]
         text = page_of(house)
         assert '<span class="tag bad">silent</span>' in text
         assert "9 s ago" in text
+        assert "mk-b has said nothing for 9 s" in text
         house.engine.pair = pair_status(heard_s=float("inf"))
         assert "silent" not in page_of(house)
 
@@ -125,3 +131,17 @@ def test_a_verdict_from_before_the_passive_fell_behind_counts_no_longer() -> Non
     alone = replace(both, record=record(active="a", in_sync=("a",)))
     assert peer_readiness(alone, facts) == ("not ready", ("b does not hold everything yet.",))
     assert peer_readiness(replace(both, linked=False), facts) == ("unknown", ("b is not there.",))
+
+
+async def test_rooms_hide_nothing_that_concerns_them_all() -> None:
+    """A calendar server that is away takes a line for each room; what is wrong with the pair comes before them."""
+    async with open_house(more=routes) as house:
+        house.engine.pair = pair_status(alarms=(("lagging", "mk-b lags behind."),))
+        rooms = tuple(RoomStatus(RoomId(room), "dav", NOW_S, error="away") for room in ("aaa", "zzz"))
+        status = replace(house.engine.status(), rooms=rooms)
+        found = [one for one in risks(house.engine.state, status, NOW_S) if one.level == "amber"]
+        assert [one.kind for one in found if one.kind in ("pair", "calendar")] == [
+            "pair",
+            "calendar",
+            "calendar",
+        ]

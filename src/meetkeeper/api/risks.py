@@ -15,7 +15,7 @@ from meetkeeper.core.configuration import ClusterConfig
 from meetkeeper.core.effects import AnnotateItem, Announce, Effect, EnsureVmr, RetireVmr, SendMail, WriteItem
 from meetkeeper.core.state import Kept, OutboxRow, State, Status
 from meetkeeper.core.words import MeetingId, RoomId, Step
-from meetkeeper.engine.status import EngineStatus
+from meetkeeper.engine.status import EngineStatus, PairStatus
 
 SOON_S = 3_600
 """A meeting this close without a confirmed VMR is at risk …"""
@@ -26,6 +26,10 @@ AHEAD_S = 86_400
 LATE_S = 15
 """A meeting that ought to be live for this long and is not has failed its promise."""
 CALENDAR_SILENT_S = 300
+SILENT_S = 5.0
+"""A line between servers that carried nothing for so long …"""
+_NEVER_HEARD_S = 1e6
+"""… unless it has yet to carry the first word of this reign."""
 ROWS_MAX = 200
 REASONS_MAX = 2
 """Why the passive server is not ready: the worst; `standby check` tells all."""
@@ -80,7 +84,7 @@ def risks(state: State, status: EngineStatus, now_s: float) -> tuple[Risk, ...]:
         *_bridges(status),
     ]
     found += [*_meetings(state, cluster, now_s), *_stuck(state, cluster)]
-    found.sort(key=lambda risk: (risk.at_s or 0.0, risk.level != "red", risk.about))
+    found.sort(key=lambda risk: (risk.at_s or 0.0, risk.level != "red", _RANKS.get(risk.kind, 9), risk.about))
     return tuple(found[:ROWS_MAX])
 
 
@@ -109,8 +113,15 @@ def _server(status: EngineStatus) -> Iterator[Risk]:
         )
 
 
+_RANKS = {kind: rank for rank, kind in enumerate(("server", "pair", "standby", "bridge", "mail", "brake"))}
+"""What concerns every meeting comes before what concerns a room: sixty rooms of one calendar server hide nothing."""
 _STANDBY: dict[str, Level] = {"not ready": "red", "at risk": "amber"}
 _ALARMED: dict[str, Level] = {"catching-up": "amber", "lagging": "amber"}
+
+
+def is_silent(pair: PairStatus) -> bool:
+    """True when the line stands and has carried nothing for so long that the other server must be standing still."""
+    return pair.linked and SILENT_S < pair.heard_s < _NEVER_HEARD_S
 
 
 def _pair(status: EngineStatus) -> Iterator[Risk]:
@@ -118,7 +129,19 @@ def _pair(status: EngineStatus) -> Iterator[Risk]:
     pair = status.pair
     if pair is None:
         return
+    silent = is_silent(pair)
+    if silent:
+        alone = " An answer given now is on one disk alone." if pair.durability == "local" else ""
+        text = (
+            f"{pair.peer} has said nothing for {pair.heard_s:.0f} s, though its connection stands: it hangs, or its "
+            f"host does.{alone}"
+        )
+        yield _now(
+            "red", "pair", pair.peer, text, f"Look at {pair.peer}; its agent ends a server that hangs."
+        )
     for name, text in pair.alarms:
+        if silent and name == "catching-up":
+            continue  # the same, said worse
         yield _now(
             _ALARMED.get(name, "red"), "pair", name, text, "meetkeeper status, meetkeeper standby check"
         )
@@ -129,7 +152,7 @@ def _pair(status: EngineStatus) -> Iterator[Risk]:
             "amber", "pair", pair.peer, text, f"Look at {pair.peer}; it follows by itself when it is back."
         )
     level = _STANDBY.get(pair.ready)
-    if level is not None and pair.linked and not pair.alarms:
+    if level is not None and pair.linked and not (pair.alarms or silent):
         passive = pair.me if pair.role == "passive" else pair.peer
         text = f"{passive} is {pair.ready}: {' '.join(pair.reasons[:REASONS_MAX])}"
         yield _now(level, "standby", passive, text, "meetkeeper standby check")

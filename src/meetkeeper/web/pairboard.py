@@ -4,16 +4,11 @@ from msgspec import Struct
 
 from meetkeeper.api.counted import counted
 from meetkeeper.api.gate import EngineStatus
+from meetkeeper.api.risks import is_silent
 from meetkeeper.web.pages import span
 
 ROLE_TONES = {"active": "good", "passive": "info", "claiming": "warn", "yielding": "warn"}
 READY_TONES = {"ready": "good", "at risk": "warn", "not ready": "bad", "unknown": "unknown"}
-
-
-SILENT_S = 3.0
-"""A line that carried nothing for so long leads to a server that stands still …"""
-NEVER_HEARD_S = 1e6
-"""… unless it has yet to carry the first word of this reign."""
 
 
 class Half(Struct, frozen=True, kw_only=True):
@@ -47,7 +42,7 @@ def pair_panel(status: EngineStatus) -> PairPanel | None:
     if pair is None:
         return None
     whole = pair.linked and len(pair.in_sync) > 1
-    silent = pair.linked and SILENT_S < pair.heard_s < NEVER_HEARD_S
+    silent = is_silent(pair)
     link = "down" if not pair.linked else "silent" if silent else "in sync" if whole else "catching up"
     window = (
         (("Maintenance", f"{span(pair.maintenance_left_s)} left", "warn"),) if pair.maintenance_left_s else ()
