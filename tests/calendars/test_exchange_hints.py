@@ -1,6 +1,7 @@
 """Streaming notifications hurry a look and do nothing else: however a stream ends, it begins anew, and nobody waits."""
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -327,6 +328,40 @@ async def test_whoever_stops_waits_for_no_stream(fake: FakeExchange) -> None:
     await fake.stop()
     await until(lambda: not threads())
     await fake.start()
+
+
+LEAVES = f"""
+import asyncio, sys
+from meetkeeper.calendars.exchange.hints import Pace
+from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.core.configuration import ExchangeServer
+
+async def listen():
+    config = ExchangeServer(id="mail", url=sys.argv[1], auth="basic", username={USER!r})
+    server = EwsServer(config, Secrets({PASSWORD!r}), pace=Pace(gather_s=0.0))
+    server.join()
+    server.listen({ROOM_EMAIL!r}, lambda: None)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+
+asyncio.run(listen())
+"""
+
+
+async def test_a_process_ends_beside_a_stream_that_hangs(fake: FakeExchange) -> None:
+    """Even where nobody lets go of the server: no thread keeps an interpreter from its end."""
+    fake.streaming.heartbeat_s = None
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", LEAVES, fake.url, stdin=asyncio.subprocess.PIPE
+    )
+    try:
+        await until(lambda: fake.streaming.hanging == 1)
+        async with asyncio.timeout(PATIENCE_S / 2):  # the silence that is borne lasts longer
+            await process.communicate(b"\n")
+        assert process.returncode == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
 
 
 async def test_nobody_listens_where_it_is_switched_off(fake: FakeExchange) -> None:
