@@ -2,12 +2,13 @@
 
 from asyncio import StreamWriter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
 
 from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
-from meetkeeper.core.words import Person
+from meetkeeper.core.words import Entry, Person
 from meetkeeper.ports.calendar import Annotating
 from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
 from meetkeeper.testing.contracts.calendar import CalendarContract, Held, text_of
@@ -115,6 +116,57 @@ async def test_somebody_who_is_quicker_loses_nothing(times: int) -> None:
         body = await venue.body("a.ics")
         assert body.startswith(saved[-1])
         assert ("135790" in body) == (times == 1)
+    finally:
+        await venue.close()
+
+
+async def test_changed_occurrences_say_how_to_join_too() -> None:
+    """Master and what lies ahead, each in its own kind; what is over keeps its words; taken out, all is as before."""
+    venue = GraphVenue()
+    await venue.open()
+    try:
+        start = datetime.fromtimestamp(venue.clock() // 86_400 * 86_400 - 14 * 86_400, UTC).replace(
+            tzinfo=None
+        )
+        master = Entry(
+            start=start, duration_s=1_800, zone="UTC", description="Agenda", rrule="FREQ=DAILY;COUNT=60"
+        )
+
+        def changed(day: int, words: str) -> Entry:
+            original = start + timedelta(days=day)
+            return replace(
+                master,
+                start=original + timedelta(hours=1),
+                rrule="",
+                description=words,
+                recurrence_id=original,
+            )
+
+        past, plain, rich = changed(2, "It was so"), changed(20, "Bring cake"), changed(21, "")
+        assert rich.recurrence_id is not None
+        stored = venue.mailbox.put("s", master, (past, plain, rich), bodies=((rich.recurrence_id, ONLINE),))
+        held = await Held().follow(venue.source)
+        before = held.prints
+        source = venue.source
+        assert isinstance(source, Annotating)
+        assert await source.annotate("s", STANDS)
+        after = venue.mailbox.items[stored.id]
+        words = {one.recurrence_id: one.description for one in after.overrides}
+        assert "135790" in after.master.description
+        assert words[plain.recurrence_id].startswith("Bring cake")
+        assert "135790" in words[plain.recurrence_id]
+        assert words[past.recurrence_id] == "It was so"
+        ((_, html),) = after.bodies
+        assert html.startswith(ONLINE.removesuffix("</body></html>"))
+        assert "135790" in html
+        assert (await held.follow(source)).prints == before
+        assert await source.annotate("s", None)
+        gone = venue.mailbox.items[stored.id]
+        assert {one.recurrence_id: one.description for one in gone.overrides} == {
+            one.recurrence_id: one.description for one in stored.overrides
+        }
+        assert (gone.master.description, gone.bodies) == ("Agenda", stored.bodies)
+        assert not venue.mailbox.mails
     finally:
         await venue.close()
 

@@ -58,7 +58,7 @@ class GraphSource:
         self._place = Place(client.endpoint, reader.mailbox)
         self._mailbox = Mailbox(client, reader.mailbox)
         self._intake = Intake(self._mailbox, reader, now_s)
-        self._writer = Writer(self._mailbox)
+        self._writer = Writer(self._mailbox, now_s)
         self._known: set[str] = set()
         self._closed = False
         client.join()

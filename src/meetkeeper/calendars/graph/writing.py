@@ -4,7 +4,7 @@ The room's copy has no attendees, so there is nobody whom Exchange could mail. A
 UID is changed in place; one with people in it, organized by the room, is left alone: changing it would mail them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +13,7 @@ import msgspec
 from meetkeeper.calendars.graph import mapping, wire
 from meetkeeper.calendars.graph.answers import Answer
 from meetkeeper.calendars.graph.client import Call
-from meetkeeper.calendars.graph.mailbox import Mailbox, literal
+from meetkeeper.calendars.graph.mailbox import Mailbox, Whole, literal
 from meetkeeper.calendars.graph.marks import text_of
 from meetkeeper.calendars.graph.ours import UID_PROPERTY, Draft, draft_of
 from meetkeeper.calendars.graph.wire import Broken, Event
@@ -21,18 +21,22 @@ from meetkeeper.core.errors import Refused, TheirMistake, Unavailable
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.joinblock import JoinBlock, html_with_block, with_block
 from meetkeeper.itemtext.annotating import safe_block
+from meetkeeper.itemtext.lines import Unreadable
 
 _DAY_S = 86_400
 UID_CHARS_MAX = 1_000
 TRIES = 3
+AHEAD_MAX = 50
+"""So many changed occurrences of a series are written to, the nearest ones."""
 _LATE = 412
 
 
 class Writer:
     """Writes into one mailbox."""
 
-    def __init__(self, mailbox: Mailbox) -> None:
+    def __init__(self, mailbox: Mailbox, now_s: Callable[[], float]) -> None:
         self._mailbox = mailbox
+        self._now_s = now_s
 
     async def write(self, uid: str, calendar_text: bytes, until: float) -> None:
         """`CalendarSource.write`."""
@@ -63,12 +67,33 @@ class Writer:
     async def annotate(self, uid: str, block: JoinBlock | None, until: float) -> bool:
         """`Annotating.annotate`: the body of the room's copy. An online meeting's part of it is put back as it came.
 
-        Whoever changes the item between our reading and our writing is not overwritten: it is read again.
+        A series says it in its master, and in each changed occurrence ahead that has a body of its own. Whoever changes
+        the item between our reading and our writing is not overwritten: it is read again.
         """
         standing = await self._find(uid, until)
-        if standing is None:
+        if standing is None or not await self._annotate_one(standing.id, block, until):
             return False
-        here = f"/events/{quote(standing.id, safe='')}"
+        if standing.type == "seriesMaster":
+            for name in await self._ahead(standing.id, until):
+                await self._annotate_one(name, block, until)  # one that has gone meanwhile needs nothing
+        return True
+
+    async def _ahead(self, name: str, until: float) -> list[str]:
+        """The ids of the series' changed occurrences that have not ended, the nearest first, at most `AHEAD_MAX`."""
+        whole = (await self._mailbox.series([name], until, None)).get(name)
+        found: list[tuple[int, str]] = []
+        for one in whole.exceptions if isinstance(whole, Whole) else ():
+            try:
+                end_s = mapping.instant_s(one.end)
+            except Unreadable:
+                continue
+            if end_s > self._now_s():
+                found.append((end_s, one.id))
+        return [one for _, one in sorted(found)[:AHEAD_MAX]]
+
+    async def _annotate_one(self, name: str, block: JoinBlock | None, until: float) -> bool:
+        """False when it has gone."""
+        here = f"/events/{quote(name, safe='')}"
         for _ in range(TRIES):
             status = await self._annotate(here, block, until)
             if status != _LATE:

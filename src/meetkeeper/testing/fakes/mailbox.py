@@ -87,6 +87,13 @@ class Stored(Struct, frozen=True, kw_only=True):
     made_s: int = 0
 
 
+def html_of(stored: Stored, entry: Entry) -> str:
+    """The HTML of a body: a changed occurrence's own, or the master's where it has none of any kind."""
+    own = dict(stored.bodies).get(entry.recurrence_id) if entry.recurrence_id is not None else None
+    inherits = entry.recurrence_id is None or not entry.description
+    return own or (stored.body_html if inherits else "")
+
+
 class Change(Struct, frozen=True):
     """One line of what changed: the item's id and the version at which it did."""
 

@@ -17,7 +17,7 @@ from meetkeeper.core.words import CalendarItem, Entry, Person, Uid
 from meetkeeper.itemtext.writing import Venue, to_calendar
 from meetkeeper.testing.fakes.exchange import mapi
 from meetkeeper.testing.fakes.exchange.patterns import recurrence
-from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
+from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored, html_of
 
 GOID_HEADER = bytes.fromhex("040000008200E00074C5B7101A82E008")
 HOME = "Europe/Oslo"
@@ -225,7 +225,7 @@ class Writer:
     # --- parts -----------------------------------------------------------------------------------------------------
 
     def _body(self, stored: Stored, entry: Entry, shape: Shape) -> str:
-        html = _html(stored, entry)
+        html = html_of(stored, entry)
         if html and not shape.text_body:
             return f'<t:Body BodyType="HTML">{_text(html)}</t:Body>'
         return f'<t:Body BodyType="Text">{_text(_plain(stored, entry))}</t:Body>'
@@ -273,14 +273,7 @@ def _kind_of(stored: Stored, occurrence: Entry) -> str:
 
 
 def _plain(stored: Stored, entry: Entry) -> str:
-    return entry.description or _html(stored, entry)
-
-
-def _html(stored: Stored, entry: Entry) -> str:
-    """The HTML of a body: a changed occurrence's own, or the master's where it has none of any kind."""
-    own = dict(stored.bodies).get(entry.recurrence_id) if entry.recurrence_id is not None else None
-    inherits = entry.recurrence_id is None or not entry.description
-    return own or (stored.body_html if inherits else "")
+    return entry.description or html_of(stored, entry)
 
 
 def _text(text: str) -> str:

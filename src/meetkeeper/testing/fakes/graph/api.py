@@ -416,7 +416,15 @@ class Api:
                 plain = before or replace(stored.master, start=wall, rrule="", exdates=(), rdates=())
                 entry = replace(entry_from(fields, plain), recurrence_id=wall)
                 others = tuple(one for one in stored.overrides if one.recurrence_id != wall)
-                stored = mailbox.put(stored.uid, stored.master, (*others, entry), item_id=stored.id)
+                html = html_from(fields, dict(stored.bodies).get(wall, ""))
+                bodies = dict(stored.bodies) | ({wall: html} if html else {})
+                stored = mailbox.put(
+                    stored.uid,
+                    stored.master,
+                    (*others, entry),
+                    item_id=stored.id,
+                    bodies=tuple(sorted(bodies.items())),
+                )
         except (MeetkeeperError, Unreadable, ValueError, KeyError, TypeError, msgspec.DecodeError):
             return error(400, "ErrorInvalidRequest")
         self._mail(mailbox, stored, "updated")

@@ -19,7 +19,7 @@ from meetkeeper.core.words import CalendarItem, Entry, Occurrence, Person, Uid
 from meetkeeper.core.zones import find_zone
 from meetkeeper.itemtext.times import When
 from meetkeeper.itemtext.zones import zone_of
-from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
+from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored, html_of
 
 Json = dict[str, Any]
 
@@ -146,7 +146,7 @@ class View:
         organizer = entry.organizer or stored.master.organizer or Person(self.mailbox.address)
         guests = entry.attendees or stored.master.attendees
         start_s, end_s = self._instants(entry)
-        html = stored.body_html
+        html = html_of(stored, entry)
         return {
             "@odata.etag": f'W/"{stored.change_key}"',
             "id": "",
