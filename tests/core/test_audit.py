@@ -7,6 +7,7 @@ from meetkeeper.core.changes import CookieKept, RoomTold, apply
 from meetkeeper.core.events import Audited, PageSeen
 from meetkeeper.core.keeper import step
 from meetkeeper.core.plan import apply_plan
+from meetkeeper.core.settling import kept_row
 from meetkeeper.core.state import RoomNews
 from meetkeeper.core.words import RoomId
 from tests.core.reconcile_desk import NOW_S, A, Desk, single
@@ -45,6 +46,19 @@ def test_another_meeting_under_the_same_name_is_found() -> None:
     desk.show(A, single("a"))
     desk.put(A, replace(single("b"), href="a.ics", fingerprint=single("a").fingerprint))
     assert compared(desk).found() == (("a.ics", CHANGED),)
+
+
+def test_what_an_older_release_compared_is_no_alarm() -> None:
+    """Fingerprints of another make say nothing: counted by themselves; what is new, gone or another UID is found."""
+    desk = Desk()
+    desk.show(A, single("a"), single("b"), single("gone"))
+    for row in list(desk.state.items[A].values()):
+        apply(desk.state, kept_row(replace(row, fingerprint=row.fingerprint.partition("-")[2])))
+    desk.put(A, single("a"), replace(single("c"), href="b.ics"), single("new"))
+    desk.remove(A, "gone.ics")
+    comparison = compared(desk)
+    assert comparison.found() == (("b.ics", CHANGED), ("gone.ics", GONE), ("new.ics", NEW))
+    assert comparison.older == 1
 
 
 def test_what_the_calendar_names_late_it_did_not_hide() -> None:

@@ -1,10 +1,13 @@
 """One meeting keeps one name, however a calendar spells it."""
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from meetkeeper.core.identity import normalise_uid
+from meetkeeper.core.identity import fingerprint, is_comparable, make_of, normalise_uid
+from meetkeeper.core.words import Entry
 
 HEADER = "040000008200E00074C5B7101A82E008"
 REST = "0000000020C5A4F1D2B5DB010000000000000000" + "10000000" + "A1B2C3D4E5F60718293A4B5C6D7E8F90"
@@ -41,3 +44,15 @@ def test_normalising_twice_changes_nothing(text: str) -> None:
     """No text is too strange, and a normal UID is its own normal form."""
     once = normalise_uid(text)
     assert normalise_uid(once) == once
+
+
+def test_another_field_is_another_make() -> None:
+    """Whoever compares more of an item, or reads more into it, makes fingerprints of another make."""
+    known = Entry.__struct_fields__
+    makes = {make_of(known, 1), make_of((*known, "colour"), 1), make_of(known, 2), make_of(known[1:], 1)}
+    assert len(makes) == 4
+    entry = Entry(start=datetime(2027, 3, 3, 9), duration_s=60)  # noqa: DTZ001 - a wall time
+    made = fingerprint(entry, ())
+    assert is_comparable(made)
+    assert not is_comparable(made[1:])
+    assert not is_comparable(make_of(known, 0) + made[4:])

@@ -178,6 +178,38 @@ def test_a_rooms_own_policy_concerns_that_room() -> None:
     assert rules_of(keeper.state, RoomId("nowhere")) == ""
 
 
+def test_an_occurrence_that_asks_has_its_own_vmr_when_its_series_leaves_theirs() -> None:
+    """The series goes to a link that a new rule knows; one of its dates says something else, and asks for a VMR."""
+    plain = shown("x").master
+    assert plain is not None
+    start = plain.start.replace(day=plain.start.day + 1)
+    override = msgspec.structs.replace(plain, recurrence_id=start, start=start, description="@video")
+    item = shown("one", description=OWN, rrule=DAILY, overrides=(override,))
+    keeper = Keeper()
+    read_whole(keeper, item)
+    deploy(keeper, links=WITH_RULE, vmr=WHEN_ASKED)
+    read_whole(keeper, item)
+    found = {one.description: (one.foreign is not None, one.vmr is not None) for one in of(keeper, "one")}
+    assert found == {OWN: (True, False), "@video": (False, True)}
+
+
+def test_an_occurrence_that_says_nothing_joins_its_series() -> None:
+    """The series asks for a VMR as soon as its link counts no longer; a date without the words meets there too."""
+    plain = shown("x").master
+    assert plain is not None
+    start = plain.start.replace(day=plain.start.day + 1)
+    override = msgspec.structs.replace(plain, recurrence_id=start, start=start, description="Quite short")
+    item = shown("one", description=f"@video {ZOOM}", rrule=DAILY, overrides=(override,))
+    keeper = Keeper(configured(vmr=WHEN_ASKED))
+    read_whole(keeper, item)
+    assert {one.vmr for one in of(keeper, "one")} == {None}
+    deploy(keeper, vmr=WHEN_ASKED, links=LinksConfig(use=False))
+    read_whole(keeper, item)
+    doors = {one.vmr for one in of(keeper, "one")}
+    assert len(doors) == 1
+    assert None not in doors
+
+
 CONFIGS: list[Config] = [
     configured(links=links, vmr=vmr)
     for links in (LinksConfig(), WITH_RULE, LinksConfig(use=False))

@@ -7,6 +7,9 @@ from msgspec.structs import replace
 
 from meetkeeper.core.configuration import SyncConfig
 from meetkeeper.core.errors import TheirMistake, Unavailable
+from meetkeeper.core.identity import is_comparable
+from meetkeeper.core.plan import Plan
+from meetkeeper.core.settling import kept_row
 from meetkeeper.core.words import RoomId, Step
 from meetkeeper.engine.neighbours import RoomCalendar
 from meetkeeper.engine.reading import EMPTY_PAGES_MAX, guarded
@@ -59,6 +62,28 @@ async def test_a_change_that_was_never_reported_is_mended() -> None:
         assert sum("sync.mended" in note for row in history for note in row.notes) == 3
         await until(lambda: oslo(desk).unreported == 0, 30.0)
         assert oslo(desk).mended == 3
+
+
+async def test_the_first_audit_after_an_upgrade_is_no_alarm() -> None:
+    """Rows kept by a release that compared less: counted by themselves once, nothing mended, nobody mailed."""
+    desk = audited_every(1)
+    start_s = int(desk.clock.now_s()) + 3_600
+    async with desk.running() as engine:
+        desk.calendar.put("a.ics", entry("a", start_s))
+        desk.calendar.put("b.ics", entry("b", start_s).replace(b"SEQUENCE", b"RRULE:FREQ=DAILY\r\nSEQUENCE"))
+        await until(lambda: len(desk.mailer.sent) == 4)
+        before = meetings(desk)
+        rows = desk.engine.state.items[OSLO].values()
+        older = tuple(kept_row(replace(row, fingerprint="kept-by-another-release")) for row in rows)
+        desk.database.commit(Plan(desk.clock.now_s(), older))
+        await an_audit_later(desk)
+        await until(lambda: not engine.state.unsettled)
+        assert (oslo(desk).mended, oslo(desk).unreported) == (0, 0)
+        assert meetings(desk) == before
+        assert len(desk.mailer.sent) == 4
+        notes = [note for row in await engine.history(OSLO, 1_000) for note in row.notes]
+        assert sum("sync.renewed" in note for note in notes) == 1
+        assert all(is_comparable(row.fingerprint) for row in engine.state.items[OSLO].values())
 
 
 async def test_what_is_reported_raises_no_alarm() -> None:

@@ -2,12 +2,14 @@
 
 How `engine.audit` uses it. The calendar is read whole, page by page, and each page is compared with what was last seen
 before it is kept. Then the calendar is asked, from the mark that was kept before, what has changed: whatever it names
-now it does report, be it late. What is left differed and was never reported: the calendar hides changes.
+now it does report, be it late. What is left differed and was never reported: the calendar hides changes. Rows that a
+release has kept which compared less of an item say nothing: they are counted by themselves, and no alarm.
 """
 
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from meetkeeper.core.identity import is_comparable
 from meetkeeper.core.state import ItemRow, RoomNews
 from meetkeeper.core.words import CalendarItem, RoomId
 
@@ -23,6 +25,7 @@ class Comparison:
 
     def __init__(self) -> None:
         self._found: dict[str, str] = {}
+        self._older: set[str] = set()
 
     def shown(
         self,
@@ -35,6 +38,8 @@ class Comparison:
             row = rows.get(item.href)
             if row is None or row.gone or row.held:
                 self._found.setdefault(item.href, NEW)
+            elif row.uid == item.uid and not is_comparable(row.fingerprint):
+                self._older.add(item.href)
             elif (row.uid, row.fingerprint) != (item.uid, item.fingerprint):
                 self._found.setdefault(item.href, CHANGED)
         if listing is None:
@@ -51,6 +56,11 @@ class Comparison:
     def forget(self) -> None:
         """Nothing can be said: the mark was refused, or somebody let it go."""
         self._found.clear()
+
+    @property
+    def older(self) -> int:
+        """Items known from a release that compared less of them; they settle anew, and what differs is a change."""
+        return len(self._older)
 
     def found(self) -> tuple[tuple[str, str], ...]:
         """(href, sentence) of each change that was never reported, by name."""

@@ -44,12 +44,14 @@ class Audited(Struct, frozen=True, gc=False):
     """A room's calendar was read whole beside what it had reported, and compared by content (`core.audit`).
 
     `found` are (href, sentence) of changes that the calendar never reported; the pages that brought them came before.
+    `older` items were known from a release that compared less of them: whether anything was hidden can't be said.
     `cookie` is the mark of the whole read, in our envelope: a mark that has kept changes back is followed no longer.
     """
 
     room: RoomId
     found: tuple[tuple[str, str], ...] = ()
     cookie: str | None = None
+    older: int = 0
 
 
 class EffectStarted(Struct, frozen=True, gc=False):

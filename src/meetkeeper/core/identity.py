@@ -58,11 +58,30 @@ def words_of(description: str) -> str:
     return " ".join(plain(description).split())
 
 
+def make_of(fields: tuple[str, ...], reading: int) -> str:
+    """Four letters for what a fingerprint is made from: the fields of an entry, and how sources read them."""
+    digest = hashlib.sha256("\n".join((str(reading), *fields)).encode()).digest()
+    return _LETTERS.text(int.from_bytes(digest[:5], "big") >> 20, 4)
+
+
+_READING = 1
+"""One more whenever sources begin to read into an entry what they left out before."""
+_MAKE = make_of(Entry.__struct_fields__, _READING) + "-"
+
+
 def fingerprint(master: Entry | None, overrides: tuple[Entry, ...]) -> str:
-    """A hash of everything in an item that matters to us; equal content has equal fingerprints in every source."""
+    """A hash of everything in an item that matters to us; equal content has equal fingerprints in every source.
+
+    It begins with its make: one that an older release has kept says nothing about what has changed (`is_comparable`).
+    """
     told = (None if master is None else _told(master), tuple(map(_told, overrides)))
     digest = hashlib.sha256(_ENTRY.encode(told)).digest()
-    return _LETTERS.text(int.from_bytes(digest[:15], "big"), 24)
+    return _MAKE + _LETTERS.text(int.from_bytes(digest[:15], "big"), 24)
+
+
+def is_comparable(kept: str) -> bool:
+    """The fingerprint is made from what fingerprints are made from now."""
+    return kept.startswith(_MAKE)
 
 
 def _told(entry: Entry) -> Entry:

@@ -96,6 +96,9 @@ def audited(state: State, draft: Draft, event: Audited) -> None:
         draft.change(CookieKept(event.room, event.cookie))
     for href, sentence in event.found[:MENDED_NOTED_MAX]:
         draft.note("sync.mended", event.room, f"{href}: {sentence}")
+    if event.older:
+        why = f"{event.older} items were known from a release that compared less of them; they are compared anew"
+        draft.note("sync.renewed", event.room, why)
     if found > MENDED_NOTED_MAX:
         draft.note("sync.mended", event.room, f"and {found - MENDED_NOTED_MAX} more")
 

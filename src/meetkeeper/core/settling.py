@@ -37,7 +37,7 @@ from meetkeeper.core.theirs import (
     stands,
     zone_of,
 )
-from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Meeting, MeetingId, RoomId, Step, Uid
+from meetkeeper.core.words import OPEN_STEPS, RUNNING_STEPS, Alias, Meeting, MeetingId, RoomId, Step, Uid
 from meetkeeper.core.zones import DAY_S
 
 LINKS_NOTED_MAX = 5
@@ -81,6 +81,10 @@ class _Case:
             ahead = [copy for copy in self.standing if is_ahead(copy.item, zone, now_s)]
             self.standing = ahead or self.standing
         self.notes: list[Note] = []
+        self.left: Alias | None = None
+        """The VMR that the series leaves for a link."""
+        self.joins = False
+        """The series gets a VMR, for all its occurrences."""
 
     # --- the two questions -----------------------------------------------------------------------------------------
 
@@ -98,6 +102,10 @@ class _Case:
         self._look_beyond(reading, wanted, until_s)
         goes_on = self._goes_on(reading, wanted)
         series = self._series_finding(reading, until_s, goes_on=goes_on)
+        if series is not None and series.before is not None:
+            vmr = series.before.vmr
+            self.left = None if vmr is None or series.series.foreign is None else vmr.alias
+            self.joins = gains_vmr(self.state, series.before, series.series)
         meetings, same = self._compare(reading, wanted, goes_on=goes_on)
         self._note_problems(reading)
         return UidFindings(
@@ -183,12 +191,20 @@ class _Case:
         if row.step not in OPEN_STEPS:
             return self._revived(row, before, after)
         fields = differences(before, after)
-        if Field.JOIN not in fields and gains_vmr(self.state, before, after):
+        if Field.JOIN not in fields and self._goes_another_way(row, before, after):
             fields = (*fields, Field.JOIN)
         if not fields or (before.end_s <= now_s and after.end_s <= now_s):
             return None
         quiet = after.end_s <= now_s
         return Changed(before=before, after=after, step=row.step, fields=fields, quiet=quiet)
+
+    def _goes_another_way(self, row: Kept, before: Meeting, after: Meeting) -> bool:
+        """It gets a VMR that nobody asked for before, or asks for its own where its series leaves theirs for a link."""
+        joins = self.joins and row.series is not None and before.vmr is None and after.foreign is None
+        if joins or gains_vmr(self.state, before, after):
+            return True
+        asks = after.asked and not before.asked and after.foreign is None
+        return asks and self.left is not None and row.alias == self.left
 
     def _revived(self, row: Kept, before: Meeting, after: Meeting) -> New | None:
         """A closed meeting that ought to be: cancelled by a calendar and there again, or over and held again later.

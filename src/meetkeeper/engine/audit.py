@@ -92,11 +92,11 @@ class Auditor:
         cookie = None
         if whole.cookie is not None:
             cookie = cookies.seal(room, calendar.name, whole.cookie, desk.state.epoch)
-        found = comparison.found()
+        found, older = comparison.found(), comparison.older
         self.forget(room)
-        handled = desk.handle(Audited(room, found, cookie))
+        handled = desk.handle(Audited(room, found, cookie, older))
         await desk.until_kept(handled.seq)
-        log.info("audit.done", room=room, unreported=len(found))
+        log.info("audit.done", room=room, unreported=len(found), older=older)
 
 
 def _names(page: Page) -> tuple[str, ...]:

@@ -16,10 +16,8 @@ class Gate:
         self._count = count()
 
     @asynccontextmanager
-    async def turn(self, order: float, *, gives_way: bool = False) -> AsyncIterator[None]:
-        """Wait for a place and hold it inside. `gives_way`: whoever is about to ask as well may line up first."""
-        if gives_way:
-            await asyncio.sleep(0)
+    async def turn(self, order: float) -> AsyncIterator[None]:
+        """Wait for a place and hold it inside."""
         if self._free:
             self._free -= 1
         else:
@@ -69,7 +67,8 @@ class Vanguard:
                 self._none.set()
 
     async def wait(self, limit_s: float) -> None:
-        """Wait for them, but not longer: one of them may hang."""
+        """Wait for them, those who are about to line up as well, but not longer than that: one of them may hang."""
+        await asyncio.sleep(0)
         with suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
                 await self._none.wait()

@@ -208,7 +208,7 @@ class Poller:
         now_s = self._desk.now_s()
         nearest = self._desk.state.agenda(room, int(now_s), int(now_s) + SOON_S)
         ahead_s = max(0.0, nearest[0].start_s - now_s) if nearest else SOON_S
-        async with self._gate.turn(now_s + GIVES_WAY_S * (1.0 + ahead_s / SOON_S), gives_way=True):
+        async with self._gate.turn(now_s + GIVES_WAY_S * (1.0 + ahead_s / SOON_S)):
             await self._read(calendar, "")
 
     async def _read_soon(self, calendar: RoomCalendar, source: NearestFirst, now_s: int) -> None:
