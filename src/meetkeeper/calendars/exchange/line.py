@@ -189,7 +189,7 @@ class Line:
         credentials: Any = self._login
         if config.auth not in ("oauth", "kerberos"):
             credentials = Credentials(config.username, secrets.password)
-        self._url = config.url
+        self._blank = requests.Request("POST", config.url).prepare()
         self._limits = limits
         self._where = origin.partition("://")[2]
         self._impersonate = config.impersonate
@@ -302,16 +302,13 @@ class Line:
         try:
             # Prepared here and not by `session.post`: a session merges its settings anew for every request, which
             # takes as long as the request itself. What there is to merge are headers, login and cookies.
-            request = requests.Request(
-                "POST",
-                self._url,
-                headers={**session.headers, **headers},
-                data=body,
-                auth=session.auth,
-                cookies=session.cookies,
-            )
+            request = self._blank.copy()
+            request.prepare_headers({**session.headers, **headers})
+            request.prepare_cookies(session.cookies)
+            request.prepare_body(body, None)
+            request.prepare_auth(session.auth)
             return session.send(
-                request.prepare(),
+                request,
                 allow_redirects=False,
                 timeout=(self._limits.connect_s, self._limits.read_s),
                 stream=stream,
