@@ -204,6 +204,10 @@ async def test_an_act_that_can_not_be_done_says_why(house: House) -> None:
     assert "is taken by meeting" in refused.text
     odd = await house.client.post(f"/meeting/{told['id']}/extend", data={"minutes": "x", "proof": proof})
     assert odd.status_code == 409
+    missing = await house.client.get("/meeting/aaaaaaaaaaaaaaaa")
+    assert missing.status_code == 404
+    assert "There is no meeting" in missing.text
+    assert "/api/v1" not in missing.text
     assert (await house.client.get("/meeting/nope")).status_code == 404
 
 

@@ -27,12 +27,9 @@ def find_history(database: Database, about: str, limit: int) -> list[HistoryRow]
 
 def _row(epoch: int, seq: int, plan: Plan, about: str) -> HistoryRow:
     lines = [HistoryLine(_kind(change), _words(change)) for change in plan.changes if _names(change, about)]
-    lines += [HistoryLine("effect", key_of(effect)) for effect in plan.effects if about in key_of(effect)]
-    lines += [
-        HistoryLine("effect", key_of(effect))
-        for effect in plan.effects
-        if about not in key_of(effect) and _names(effect, about)
-    ]
+    named = [effect for effect in plan.effects if about in key_of(effect)]
+    named += [effect for effect in plan.effects if about not in key_of(effect) and _names(effect, about)]
+    lines += [HistoryLine("effect", f"{key_of(effect)} is to be done") for effect in named]
     notes = tuple(
         f"{note.code} {note.about}: {note.why}" for note in plan.notes if about in (note.about, "*")
     )
@@ -56,7 +53,8 @@ def _words(change: msgspec.Struct) -> str:
         case ItemKept():
             gone = ", gone" if change.gone else ""
             held = ", held by the brake" if change.held else ""
-            return f"{change.href} in the calendar of {change.room}{gone}{held}"
+            settles = ", still settling" if change.settle_at_s is not None else ""
+            return f"{change.href} in the calendar of {change.room}{gone}{held}{settles}"
         case EffectMoved():
             tries = f", try {change.tries}" if change.tries > 1 else ""
             reason = f": {change.reason}" if change.reason else ""

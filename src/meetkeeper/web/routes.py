@@ -55,7 +55,8 @@ def _to_login(request: Request[Any, Any, Any], _: LoginNeeded) -> Response[str]:
 
 
 def _told(_: Request[Any, Any, Any], error: MeetkeeperError) -> Response[str]:
-    answer = _page(status_of(error), error.message)
+    said_to_people = error.message.partition(" GET /api/")[0]  # the rest says to programs how they find it
+    answer = _page(status_of(error), said_to_people)
     answer.headers |= headers_of(error)
     return answer
 
