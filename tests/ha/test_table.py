@@ -267,7 +267,7 @@ def test_the_register_remembers_what_its_servers_held() -> None:
     assert asked.record.holds == HERE
 
 
-def test_an_old_copy_claims_nothing() -> None:
+def test_an_old_copy_and_a_damaged_journal_claim_nothing() -> None:
     """Whatever else speaks for it; a person may still force it."""
     for reason in (
         bereft(),
@@ -278,9 +278,21 @@ def test_an_old_copy_claims_nothing() -> None:
         assert known is not None
         assert claim_reason(replace(reason, record=replace(known, holds=HERE)), NOW_S) is not None
         old = replace(reason, record=replace(known, holds=AHEAD))
-        assert claim_reason(old, NOW_S) is None
-        assert "set-back" in alarms(old, NOW_S)
-        assert claim_reason(replace(old, forced=proof(witness=Witness.OPERATOR)), NOW_S) is not None
+        damaged = replace(reason, cut_back=True)
+        for lacking, alarm in ((old, "set-back"), (damaged, "cut-back")):
+            assert claim_reason(lacking, NOW_S) is None
+            assert alarm in alarms(lacking, NOW_S)
+            assert claim_reason(replace(lacking, forced=proof(witness=Witness.OPERATOR)), NOW_S) is not None
+
+
+def test_who_lost_frames_to_damage_gives_way_to_who_has_them() -> None:
+    """The register names it, and the other one, in sync, is there: that one acts, however far each of them is."""
+    named = passive(record=record(5, "a"), peer_role=Role.PASSIVE)
+    assert not any(isinstance(one, on.Promise) for one in step(named, TICK, NOW_S).actions)
+    (promised,) = step(replace(named, cut_back=True), TICK, NOW_S).actions
+    assert isinstance(promised, on.Promise)
+    alone_in_sync = replace(named, cut_back=True, record=record(5, "a", ("a",)))
+    assert not any(isinstance(one, on.Promise) for one in step(alone_in_sync, TICK, NOW_S).actions)
 
 
 def test_an_operators_word_is_for_now() -> None:

@@ -132,6 +132,11 @@ def was_set_back(view: View) -> bool:
     )
 
 
+def is_whole(view: View) -> bool:
+    """R names this server in sync, and its disk holds what R counts on."""
+    return is_in_sync(view, view.me) and not was_set_back(view) and not view.cut_back
+
+
 def is_before(one: Position, other: Position) -> bool:
     """It lies before the other in the order of epochs and numbers, whatever their histories."""
     return (one.epoch, one.seq) < (other.epoch, other.seq)
@@ -185,11 +190,9 @@ def claim_reason(view: View, now_s: float) -> Reason | None:
         return None
     if view.forced is not None:
         return Reason.FORCED
-    if view.cut_back:
-        return None
     if record is None:
-        return Reason.FOUND if view.founds and not view.trouble else None
-    if view.me not in record.in_sync or now_s < view.stands_back_until_s or was_set_back(view):
+        return Reason.FOUND if view.founds and not view.trouble and not view.cut_back else None
+    if not is_whole(view) or now_s < view.stands_back_until_s:
         return None
     if record.active == view.me:
         return Reason.RESUME if _may_resume(view, now_s) else None

@@ -18,6 +18,7 @@ from meetkeeper.core.configuration import Config
 from meetkeeper.core.errors import MeetkeeperError
 from meetkeeper.engine.neighbours import Neighbours
 from meetkeeper.engine.pair import Pair
+from meetkeeper.ha.view import is_whole
 from meetkeeper.ha.words import Facts, Role
 from meetkeeper.host.ntp import ntp_state
 from meetkeeper.ops.readiness import (
@@ -143,7 +144,7 @@ class Measurer:
             linked=view.linked,
             peer_acts=view.peer_role in (Role.ACTIVE, Role.YIELDING),
             follows=heart.inflow.begun and not heart.inflow.comparing,
-            in_sync=view.record is not None and view.me in view.record.in_sync,
+            in_sync=is_whole(view),
             behind=max(0, theirs.seq - mine.seq),
             same_hash=same,
             cookies=total,

@@ -32,7 +32,7 @@ from meetkeeper.ha import happenings as on
 from meetkeeper.ha.given import can_hand_over
 from meetkeeper.ha.moves import refuse_switchover
 from meetkeeper.ha.table import ROWS
-from meetkeeper.ha.view import claim_reason, is_in_sync
+from meetkeeper.ha.view import claim_reason, is_whole
 from meetkeeper.ha.words import Mode, Proof, Role, Witness
 from meetkeeper.ops.drill import Drill
 from meetkeeper.ops.maintenance import Maintenance
@@ -221,7 +221,7 @@ class Switching:
             blocks.append(f"{view.peer} is there and acts: use `meetkeeper switchover`, it loses nothing.")
         elif view.linked and view.peer_role is Role.CLAIMING:
             blocks.append(f"{view.peer} is there and takes over.")
-        holds = is_in_sync(view, view.me) and (view.mode is not Mode.ASYNC or not loss)
+        holds = is_whole(view) and (view.mode is not Mode.ASYNC or not loss)
         if not holds and not accepts:
             blocks.append(
                 f"{view.me} does not hold everything that was acknowledged ({loss} frames are known to be missing): "
