@@ -111,6 +111,13 @@ async def flaws(page: Page) -> list[str]:
     ]
 
 
+async def passes(page: Page, width: int) -> None:
+    """Nothing serious is found, and nothing is wider than the window."""
+    assert await flaws(page) == [], (page.url, width)
+    wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert wide <= 0, (page.url, width)
+
+
 async def test_the_board_is_live_and_says_when_it_is_not(playwright: Any) -> None:
     """A meeting booked elsewhere appears without a reload, the page complains of nothing, and a dead server is told."""
     async with opened(playwright) as (house, browser, address):
@@ -158,11 +165,15 @@ async def test_every_page_passes_for_everybody(playwright: Any) -> None:
             await page.goto(f"{address}/login")
             assert await flaws(page) == []
             await log_in(page, address)
-            for path in ("/", f"/meeting/{live['id']}", "/?day=2027-03-05", *doors, "/join/abcdefghjk"):
+            inside = ("/", f"/meeting/{live['id']}", "/?day=2027-03-05", "/rooms/oslo-4")
+            for path in (*inside, *doors, "/join/abcdefghjk"):
                 await page.goto(address + path)
-                assert await flaws(page) == [], (path, scheme)
-                wide = await page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
-                assert wide <= 0, (path, scheme, width)
+                await passes(page, width)
+            await page.goto(f"{address}/rooms/oslo-4")
+            for button in ("What would a resync do?", "Examine the room"):
+                await page.click(f"text={button}")
+                await page.wait_for_selector(".found")
+                await passes(page, width)
             assert [text for text in complaints if "404" not in text] == []
 
 
