@@ -15,7 +15,8 @@ from msgspec import Struct
 
 from bench.apart import PASSWORD, USER, Apart, meeting
 from meetkeeper.calendars.exchange.client import ExchangeSource
-from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
+from meetkeeper.calendars.exchange.terms import Secrets
 from meetkeeper.calendars.graph.client import GraphClient
 from meetkeeper.calendars.graph.mapping import Reader
 from meetkeeper.calendars.graph.source import GraphSource

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from bench.apart import PASSWORD, USER, Apart
 from meetkeeper.calendars.exchange.client import ExchangeSource
-from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
+from meetkeeper.calendars.exchange.terms import Secrets
 from meetkeeper.core.configuration import ExchangeCalendar, ExchangeServer
 from meetkeeper.core.words import CalendarItem
 from meetkeeper.host.disk import RealDisk

@@ -1,7 +1,8 @@
 """A calendar to try the contract on: a room mailbox of a fake Exchange over real HTTP, asked through exchangelib."""
 
 from meetkeeper.calendars.exchange.client import ExchangeSource
-from meetkeeper.calendars.exchange.server import EwsServer, Limits, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
+from meetkeeper.calendars.exchange.terms import Limits, Secrets
 from meetkeeper.core.configuration import ExchangeCalendar, ExchangeServer
 from meetkeeper.core.words import CalendarItem, Entry
 from meetkeeper.itemtext.reading import Problem, read_item

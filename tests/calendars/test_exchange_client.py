@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from meetkeeper.calendars.exchange.annotating import annotate
-from meetkeeper.calendars.exchange.server import Ask
 from meetkeeper.calendars.exchange.soap import Node, check
+from meetkeeper.calendars.exchange.terms import Ask
 from meetkeeper.ports.calendar import Annotating
 from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, CalendarContract, Held, text_of

@@ -11,8 +11,9 @@ import pytest
 from meetkeeper.calendars.exchange import stream
 from meetkeeper.calendars.exchange.client import ExchangeSource
 from meetkeeper.calendars.exchange.hints import CONNECTIONS_MAX, GROUP_MAX, Hints, Pace
-from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
 from meetkeeper.calendars.exchange.soap import Fault
+from meetkeeper.calendars.exchange.terms import Secrets
 from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.errors import TheirMistake
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, Held
@@ -333,7 +334,8 @@ async def test_whoever_stops_waits_for_no_stream(fake: FakeExchange) -> None:
 LEAVES = f"""
 import asyncio, sys
 from meetkeeper.calendars.exchange.hints import Pace
-from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
+from meetkeeper.calendars.exchange.terms import Secrets
 from meetkeeper.core.configuration import ExchangeServer
 
 async def listen():

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange.client import ExchangeSource
-from meetkeeper.calendars.exchange.server import Limits
+from meetkeeper.calendars.exchange.terms import Limits
 from meetkeeper.core.configuration import ExchangeCalendar
 from meetkeeper.core.errors import MeetkeeperError, NotFound, Refused, TheirMistake, Unavailable
 from meetkeeper.core.words import Entry

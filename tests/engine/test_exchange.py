@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from meetkeeper.calendars.exchange.hints import Pace
-from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
+from meetkeeper.calendars.exchange.terms import Secrets
 from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.words import Entry, Meeting, Person, RoomId, Step
 from meetkeeper.testing.fakes.exchange.cookies import Bad

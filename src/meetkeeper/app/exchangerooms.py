@@ -2,7 +2,8 @@
 
 from meetkeeper.app.configfile import reveal
 from meetkeeper.calendars.exchange.client import ExchangeSource
-from meetkeeper.calendars.exchange.server import EwsServer, Secrets
+from meetkeeper.calendars.exchange.server import EwsServer
+from meetkeeper.calendars.exchange.terms import Secrets
 from meetkeeper.core.configuration import Config, ExchangeCalendar, ExchangeServer, RoomConfig
 from meetkeeper.core.errors import TheirMistake
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from meetkeeper.calendars.exchange import asking, mapping, soap
 from meetkeeper.calendars.exchange.faults import GONE_CODES
-from meetkeeper.calendars.exchange.server import Ask
 from meetkeeper.calendars.exchange.soap import Fault, Node
+from meetkeeper.calendars.exchange.terms import Ask
 from meetkeeper.core.errors import TheirMistake, Unavailable
 from meetkeeper.core.joinblock import JoinBlock, html_with_block, with_block
 from meetkeeper.itemtext.annotating import safe_block

@@ -19,8 +19,8 @@ from exchangelib.util import create_element, safe_xml_value
 from meetkeeper.calendars.exchange.line import API, Acting, Raw
 from meetkeeper.calendars.exchange.mapping import LINK_PROPERTIES, OWN_PROPERTY, OWN_UID_PROPERTY, goid_of
 from meetkeeper.calendars.exchange.patterns import Tree
-from meetkeeper.calendars.exchange.server import Ask
 from meetkeeper.calendars.exchange.soap import Node
+from meetkeeper.calendars.exchange.terms import Ask
 from meetkeeper.calendars.exchange.writing import Draft
 
 UID_CHARS_MAX = 250

@@ -3,8 +3,8 @@
 from meetkeeper.calendars.exchange import mapping, soap, writing
 from meetkeeper.calendars.exchange.faults import GONE_CODES, to_error
 from meetkeeper.calendars.exchange.mailbox import BATCH, Mailbox
-from meetkeeper.calendars.exchange.server import Ask
 from meetkeeper.calendars.exchange.soap import Fault, Node
+from meetkeeper.calendars.exchange.terms import Ask
 from meetkeeper.core.errors import Refused
 from meetkeeper.core.identity import normalise_uid
 from meetkeeper.core.joinblock import JoinBlock

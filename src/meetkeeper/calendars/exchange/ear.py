@@ -16,8 +16,8 @@ from msgspec.structs import replace
 from meetkeeper.calendars.exchange import soap
 from meetkeeper.calendars.exchange.asking import calendar_of
 from meetkeeper.calendars.exchange.line import API, Acting, Line, Raw
-from meetkeeper.calendars.exchange.server import Limits, Secrets
 from meetkeeper.calendars.exchange.stream import OPERATION, Cutter, Told, told_in
+from meetkeeper.calendars.exchange.terms import Limits, Secrets
 from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.errors import TheirMistake, Unavailable
 

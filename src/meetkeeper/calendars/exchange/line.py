@@ -25,8 +25,8 @@ from exchangelib.util import CONNECTION_ERRORS, TLS_ERRORS, TokenExpiredError, r
 from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange import soap
 from meetkeeper.calendars.exchange.faults import to_status_error
-from meetkeeper.calendars.exchange.server import LIMITS, Limits, Secrets
 from meetkeeper.calendars.exchange.soap import Node
+from meetkeeper.calendars.exchange.terms import LIMITS, Limits, Secrets
 from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.errors import MeetkeeperError, Refused, TheirMistake, Unavailable
 

@@ -12,8 +12,9 @@ from meetkeeper.bounded import xml
 from meetkeeper.calendars.exchange import mapping, soap
 from meetkeeper.calendars.exchange.faults import COOKIE_CODES, GONE_CODES, to_error
 from meetkeeper.calendars.exchange.mapping import Room
-from meetkeeper.calendars.exchange.server import Ask, EwsServer
+from meetkeeper.calendars.exchange.server import EwsServer
 from meetkeeper.calendars.exchange.soap import Fault, Node
+from meetkeeper.calendars.exchange.terms import Ask
 from meetkeeper.core.errors import MeetkeeperError, TheirMistake, Unavailable
 from meetkeeper.ports.calendar import CookieRefused
 

@@ -8,45 +8,20 @@ imported there, when the first room asks.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from msgspec import Struct
 
 from meetkeeper.bounded.gate import Gate
 from meetkeeper.calendars.exchange.faults import BACK_OFF_S_MAX, to_error
 from meetkeeper.calendars.exchange.hints import PACE, Hints, Pace
 from meetkeeper.calendars.exchange.soap import Fault, Node
+from meetkeeper.calendars.exchange.terms import LIMITS, Ask, Limits, Secrets
 from meetkeeper.core.configuration import ExchangeServer
 from meetkeeper.core.errors import Refused, Unavailable
 
 if TYPE_CHECKING:
     from meetkeeper.calendars.exchange.ear import Ear
     from meetkeeper.calendars.exchange.line import Line
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """How long and how much. Times in seconds: a connection, a silence, a request, a whole pass over a calendar."""
-
-    connect_s: float = 10.0
-    read_s: float = 60.0
-    request_s: float = 120.0
-    pass_s: float = 900.0
-    answer_bytes_max: int = 64 << 20
-
-
-LIMITS = Limits()
-
-
-class Secrets(Struct, frozen=True):
-    """What a configuration only names."""
-
-    password: str = ""
-    client_secret: str = ""
-
-
-Ask = Callable[[Any], Any]
-"""Given an account (`line.Acting`), makes a service request of exchangelib and calls it."""
 
 
 class EwsServer:
