@@ -92,7 +92,8 @@ async def test_only_what_the_room_accepted_counts(venue: ExchangeVenue) -> None:
 
 
 async def test_an_update_that_waits_for_the_room_is_not_a_cancellation(venue: ExchangeVenue) -> None:
-    """Delete and Create while the room has not accepted: nothing is gone until it has, and then both come together."""
+    """Delete and Create while the room has not accepted: nothing is gone until it has, and then both come together; the
+    mark moves on all the same, so that nothing is read twice, and whoever has read all meanwhile sweeps in the end."""
     mailbox = venue.mailbox
     mailbox.updates_replace = True
     mailbox.deliver("a", replace(TALK, modified_s=just_now()))
@@ -101,16 +102,47 @@ async def test_an_update_that_waits_for_the_room_is_not_a_cancellation(venue: Ex
     before, cookie = set(held.items), held.cookie
     mailbox.deliver("a", replace(TALK, subject="Moved", modified_s=just_now()))
     await held.follow(venue.source)
-    assert (set(held.items), held.gone, held.cookie) == (before, set(), cookie)
+    assert (set(held.items), held.gone) == (before, set())
+    assert held.cookie != cookie
     swept = await Held().follow(venue.standby, "")
-    assert (swept.listing, swept.cookie) == (None, "")
+    assert swept.listing is None
+    loaded = venue.fake.count("GetItem")
+    for one, source in ((held, venue.source), (swept, venue.standby)):
+        await one.follow(source)
+        assert (one.reported, one.gone, one.listing) == (set(), set(), None)
+    assert venue.fake.count("GetItem") == loaded
+    cookie = held.cookie
     mailbox.attend()
+    await swept.follow(venue.standby)
+    assert swept.listing == frozenset(mailbox.items)
+    await swept.follow(venue.standby)
+    assert (swept.listing, swept.reported) == (None, set())
     await held.follow(venue.source)
     assert held.gone == before
     (item,) = held.items.values()
     assert item.master is not None
     assert (item.uid, item.master.subject) == ("a", "Moved")
     assert held.cookie != cookie
+
+
+async def test_what_the_room_never_answers_is_waited_for_so_long_and_no_longer(venue: ExchangeVenue) -> None:
+    """Then it is told as a problem, and what was held back for it goes: by name, or with the listing that was left."""
+    goes = venue.mailbox.put("goes", TALK)
+    held = await Held().follow(venue.source)
+    venue.mailbox.remove(goes.id)
+    late = venue.mailbox.deliver("late", replace(TALK, modified_s=just_now()))
+    await held.follow(venue.source)
+    swept = await Held().follow(venue.standby)
+    assert (held.gone, held.problems, swept.listing) == (set(), {}, None)
+    venue.fake.wire.skew_s = WAITING_S + 60.0
+    await held.follow(venue.source)
+    await swept.follow(venue.standby)
+    assert held.gone == {goes.id}
+    assert swept.listing == frozenset({late.id})
+    assert held.problems.keys() == swept.problems.keys() == {late.id}
+    for one, source in ((held, venue.source), (swept, venue.standby)):
+        await one.follow(source)
+        assert (one.gone, one.listing, one.reported) == (set(), None, set())
 
 
 @pytest.mark.parametrize("skew_s", [-86_400.0, 0.0, 86_400.0])

@@ -169,3 +169,21 @@ def listening_to(fake: FakeExchange) -> EwsServer:
     config = ExchangeServer(id="mail", url=fake.url, auth="basic", username=USER)
     pace = Pace(gather_s=0.0, lull_s=0.05, rest_s_min=0.05)
     return EwsServer(config, Secrets(PASSWORD), limits=PLENTY, pace=pace)
+
+
+async def test_an_unanswered_invitation_costs_no_second_pass(fake: FakeExchange) -> None:
+    """The first full pass ends although the room has yet to answer; what follows reads changes, and sweeps in time."""
+    room = room_of(fake)
+    room.put("known", talk(7_200, "Known"))
+    room.deliver("asked", talk(3_600))
+    desk = Desk(make_config(calendar=True), source_of(server_of(fake), ROOM))
+    async with desk.running() as engine:
+        await until(lambda: engine.status().rooms[0].passes > 0, PATIENCE_S)
+        assert len(meetings(desk)) == 1
+        passes, loaded = engine.status().rooms[0].passes, fake.count("GetItem")
+        await until(lambda: engine.status().rooms[0].passes > passes + 2, PATIENCE_S)
+        assert engine.status().rooms[0].full_passes == 1
+        assert fake.count("GetItem") == loaded
+        room.attend()
+        await until(lambda: len(meetings(desk)) == 2, PATIENCE_S)
+        assert engine.status().rooms[0].full_passes == 1

@@ -282,7 +282,8 @@ class _Page:
             self.notes.append(Note("sync.judged", room, why))
         judged = before.judged
         # Whoever changes the rules in the middle of a pass has the room read once more.
-        is_whole = self.page.listing is not None and self.page.judged_by != ""
+        is_end = self.page.listing is not None or self.page.cookie is not None
+        is_whole = is_end and self.page.judged_by != ""
         if is_whole and self.page.judged_by == rules_of(self.state, room):
             judged = self.page.judged_by
         after = replace(before, held=held, since_s=since_s, judged=judged)

@@ -98,7 +98,7 @@ async def read(
     cookie: str | None = None
     async for page in guarded(room, calendar.source.changes(mark)):
         look(page)
-        final = page.listing is not None
+        final = page.listing is not None or page.unswept
         # A complete pass taken up in its middle could never say what is gone.
         passes_on = page.cookie if mark or final else None
         cookie, whole = passes_on or cookie, whole or final

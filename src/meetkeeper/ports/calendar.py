@@ -28,6 +28,8 @@ class Page(Struct, frozen=True):
     A name that is gone and a new one with the same UID belong into one page: that is one change.
     `listing` is set on the last page of a complete pass alone and names every item the calendar holds. `problems` are
     (href, sentence) of unreadable items: they belong to `listing`, so that they are not taken as gone.
+    `unswept` ends a complete pass that can't say yet what is gone: everything else was given, `cookie` is good, and a
+    later pass from it brings the listing.
     """
 
     items: tuple[CalendarItem, ...] = ()
@@ -35,6 +37,7 @@ class Page(Struct, frozen=True):
     cookie: str | None = None
     listing: frozenset[str] | None = None
     problems: tuple[tuple[str, str], ...] = ()
+    unswept: bool = False
 
 
 class CalendarSource(Protocol):

@@ -5,16 +5,17 @@ them, ten at a time. An item that can't be read is a problem; a pass that does n
 is refused whenever there is doubt: it costs a full pass, never a meeting.
 
 What is gone comes last: Exchange may answer an organizer's update with a Delete and a Create, in pages far apart, and
-the room accepts the new item some seconds later. A page's cookie is given as long as nothing is held back for that.
+the room accepts the new item some seconds later. What is held back for that, the cookie remembers (`marks`).
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
-from meetkeeper.calendars.exchange import booking, mapping
+from meetkeeper.calendars.exchange import booking, mapping, marks
 from meetkeeper.calendars.exchange.mailbox import BATCH, Mailbox
 from meetkeeper.calendars.exchange.mapping import Room, Standing
+from meetkeeper.calendars.exchange.marks import Mark
 from meetkeeper.calendars.exchange.server import EwsServer
 from meetkeeper.calendars.exchange.soap import Node
 from meetkeeper.core.configuration import ExchangeCalendar
@@ -76,10 +77,11 @@ class ExchangeSource:
         if not cookie:
             pages = self._everything(until)
         else:
-            state = mapping.unseal(self._server.host, self._room.mailbox, cookie)
-            if state is None:
+            text = mapping.unseal(self._server.host, self._room.mailbox, cookie)
+            mark = None if text is None else marks.unpack(text)
+            if mark is None:
                 raise CookieRefused
-            pages = self._since(state, until)
+            pages = self._since(mark, until)
         async for page in pages:
             yield page
         if self._wake is not None:
@@ -89,17 +91,21 @@ class ExchangeSource:
         """A complete pass: first all ids, then the items, the soonest first; only its end says that it was complete."""
         listed, state = await self._list(until)
         missing: set[str] = set()
-        waiting = False
+        awaited: dict[str, float] = {}
         names = sorted(listed, key=lambda name: (listed[name], name))
         async for page, waits in self._load(names, until):
             missing.update(page.gone)
-            waiting = waiting or waits
+            awaited.update(waits)
             yield Page(items=page.items, problems=page.problems)
-        if waiting:  # something may be about to take the place of what is missing here: nothing is swept yet
+        mark = Mark(state, awaited, unswept=bool(awaited))
+        if not awaited:
+            yield Page(cookie=self._seal(mark), listing=frozenset(listed.keys() - missing))
+        elif (
+            mark.is_small
+        ):  # something may be about to take the place of what is missing here: the mark sees to it
+            yield Page(cookie=self._seal(mark), unswept=True)
+        else:
             yield Page()
-            return
-        mark = mapping.seal(self._server.host, self._room.mailbox, state)
-        yield Page(cookie=mark, listing=frozenset(listed.keys() - missing))
 
     async def soon(self, from_s: int, until_s: int) -> AsyncIterator[Page]:
         """`NearestFirst`: what a CalendarView of the span shows, by start; of occurrences the series, whole.
@@ -133,41 +139,55 @@ class ExchangeSource:
             state = found.state
         raise self._circles()
 
-    async def _since(self, state: str, until: float) -> AsyncIterator[Page]:
-        """What changed since the state: new and changed items page by page, what is gone at the end."""
-        gone: set[str] = set()
+    async def _since(self, mark: Mark, until: float) -> AsyncIterator[Page]:
+        """What changed since the mark: new and changed items page by page, what is gone at the end."""
+        gone, awaited, state = set(mark.gone), dict(mark.awaited), mark.state
         shown: set[str] = set()
-        waiting = False
         for _ in range(PAGES_MAX):
             found = await self._mailbox.sync(state, self._now_s(), until)
             gone |= found.gone
+            for name in (*found.gone, *found.changed):
+                awaited.pop(name, None)
             names = sorted(found.changed, key=lambda name: (found.changed[name], name))
             async for page, waits in self._load(names, until):
                 gone.update(page.gone)
                 shown.update(item.href for item in page.items)
                 shown.update(name for name, _ in page.problems)
-                waiting = waiting or waits
+                awaited.update(waits)
                 yield Page(items=page.items, problems=page.problems)
             stuck = found.state == state
             if stuck and not found.last and found.changed:
                 raise self._circles()
-            mark = mapping.seal(self._server.host, self._room.mailbox, found.state)
             if found.last or stuck:
-                gone -= shown
-                if gone and waiting:
-                    yield Page()
-                else:
-                    yield Page(gone=tuple(sorted(gone)), cookie=mark)
+                left = tuple(sorted(gone - shown))
+                yield await self._end(Mark(found.state, awaited, left, mark.unswept), until)
                 return
-            if not gone:
-                yield Page(cookie=mark)
+            if not (gone or awaited or mark.unswept):
+                yield Page(cookie=self._seal(Mark(found.state)))
             state = found.state
         raise self._circles()
 
+    async def _end(self, mark: Mark, until: float) -> Page:
+        """What is gone, unless the room has yet to answer something that may take its place."""
+        now_s = self._now_s() + self._server.ahead_s
+        awaited = {name: until_s for name, until_s in mark.awaited.items() if until_s > now_s}
+        late = tuple((name, _NOT_ACCEPTED) for name in sorted(mark.awaited.keys() - awaited.keys()))
+        if awaited:
+            mark = Mark(mark.state, awaited, mark.gone, mark.unswept)
+            return Page(problems=late, cookie=self._seal(mark) if mark.is_small else None)
+        listing = None
+        if mark.unswept:  # ids alone: their items have been read
+            listed, _ = await self._list(until)
+            listing = frozenset(listed)
+        return Page(gone=mark.gone, problems=late, cookie=self._seal(Mark(mark.state)), listing=listing)
+
+    def _seal(self, mark: Mark) -> str:
+        return mapping.seal(self._server.host, self._room.mailbox, marks.pack(mark))
+
     async def _load(
         self, names: Sequence[str], until: float, *, series_of: Collection[str] = ()
-    ) -> AsyncIterator[tuple[Page, bool]]:
-        """Pages of these items, and whether one of them waits for the room; `gone` are those that are not there."""
+    ) -> AsyncIterator[tuple[Page, dict[str, float]]]:
+        """Pages of these items, and which of them wait for the room until when; `gone` are those that are not there."""
         at_once = BATCH * min(BATCHES_AT_ONCE, self._server.config.concurrency)
         for at in range(0, len(names), at_once):
             loaded = await self._mailbox.get(names[at : at + at_once], until, series_of=series_of)
@@ -184,13 +204,13 @@ class ExchangeSource:
                 else:
                     yield await asyncio.to_thread(self._page, some_items, changed)
             if loaded.gone or loaded.problems:
-                yield Page(gone=tuple(sorted(loaded.gone)), problems=tuple(loaded.problems.items())), False
+                yield Page(gone=tuple(sorted(loaded.gone)), problems=tuple(loaded.problems.items())), {}
 
-    def _page(self, items: Mapping[str, Node], changed: Mapping[str, Node]) -> tuple[Page, bool]:
+    def _page(self, items: Mapping[str, Node], changed: Mapping[str, Node]) -> tuple[Page, dict[str, float]]:
         found: list[CalendarItem] = []
         gone: list[str] = []
         problems: list[tuple[str, str]] = []
-        waiting = False
+        awaited: dict[str, float] = {}
         server_now_s = self._now_s() + self._server.ahead_s
         for name, item in items.items():
             match mapping.standing(item):
@@ -200,7 +220,7 @@ class ExchangeSource:
                 case Standing.WAITING:
                     touched_s = mapping.touched_s(item)
                     if touched_s is not None and server_now_s - touched_s < WAITING_S:
-                        waiting = True
+                        awaited[name] = touched_s + WAITING_S
                     else:
                         problems.append((name, _NOT_ACCEPTED))
                     continue
@@ -211,7 +231,7 @@ class ExchangeSource:
                 problems.append((read.href, read.sentence))
             else:
                 found.append(read)
-        return Page(items=tuple(found), gone=tuple(gone), problems=tuple(problems)), waiting
+        return Page(items=tuple(found), gone=tuple(gone), problems=tuple(problems)), awaited
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
