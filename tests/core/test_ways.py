@@ -276,19 +276,9 @@ def test_whatever_people_edit_the_door_is_right_and_the_same(edits: list[tuple[s
     for number, (where, rrule, also) in enumerate(edits):
         told: Any = {"links": (ZOOM,)} if where == "links" else {where: ZOOM} if where else {}
         keeper.show(shown("one", rrule=rrule, sequence=number, **told))
-        if also == "gone":
-            keeper.show(gone=("one.ics",))
-        elif also == "bridge away":
-            for asked in keeper.open_effects(EnsureVmr):
-                keeper.report(asked.key, Later("away"))
-        elif also == "bridge":
-            keeper.settle_bridge()
-        elif also == "told":
-            sent += keeper.told()
-        indexed(keeper)
+        sent += follow(keeper, also)
     sent += keeper.told()
-    keys = [(mail.to, mail.revision, mail.method, mail.meeting, mail.series) for mail in sent]
-    assert len(keys) == len(set(keys))
+    assert_once(sent)
     where, rrule, also = edits[-1]
     rows = [row for row in keeper.state.meetings_of(UID) if row.step in OPEN_STEPS]
     assert len(rows) == (0 if also == "gone" else 3 if rrule else 1)
@@ -334,24 +324,36 @@ def test_every_occurrence_has_one_way_in(
         overrides = (override,) if rrule and exception else ()
         where = ZOOM if linked else ""
         keeper.show(shown("one", rrule=rrule, sequence=number, location=where, overrides=overrides))
-        if also == "gone":
-            keeper.show(gone=("one.ics",))
-        elif also == "bridge away":
-            for asked in keeper.open_effects(EnsureVmr):
-                keeper.report(asked.key, Later("away"))
-        elif also == "bridge":
-            keeper.settle_bridge()
-        elif also == "told":
-            sent += keeper.told()
-        indexed(keeper)
+        sent += follow(keeper, also)
     sent += keeper.told()
-    keys = [(mail.to, mail.revision, mail.method, mail.meeting, mail.series) for mail in sent]
-    assert len(keys) == len(set(keys))
+    assert_once(sent)
     for row in keeper.state.meetings_of(UID):
         meeting = keeper.meeting(row.id)
         if row.step in OPEN_STEPS:
             assert (meeting.vmr is None) is (meeting.foreign is not None)
             assert meeting.vmr is None or is_needed(keeper.state, meeting.vmr.alias, keeper.now_s)
+
+
+def follow(keeper: Keeper, also: str) -> list[SendMail]:
+    """What comes after an edit: the item goes, the bridge is away or answers, people are told. The mails that go."""
+    sent: list[SendMail] = []
+    if also == "gone":
+        keeper.show(gone=("one.ics",))
+    elif also == "bridge away":
+        for asked in keeper.open_effects(EnsureVmr):
+            keeper.report(asked.key, Later("away"))
+    elif also == "bridge":
+        keeper.settle_bridge()
+    elif also == "told":
+        sent = keeper.told()
+    indexed(keeper)
+    return sent
+
+
+def assert_once(sent: list[SendMail]) -> None:
+    """Nobody is told the same twice."""
+    keys = [(mail.to, mail.revision, mail.method, mail.meeting, mail.series) for mail in sent]
+    assert len(keys) == len(set(keys))
 
 
 def indexed(keeper: Keeper) -> None:

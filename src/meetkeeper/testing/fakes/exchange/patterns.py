@@ -1,6 +1,7 @@
-"""An RRULE → the Recurrence element of EWS, as the fake shows it. Exchange knows six patterns and three ends."""
+"""RRULE ↔ the Recurrence element of EWS, as the fake shows and takes it. Exchange knows six patterns and three ends."""
 
 from datetime import UTC, datetime
+from xml.etree.ElementTree import Element
 from zoneinfo import ZoneInfo
 
 _DAYS = {
@@ -27,6 +28,8 @@ _MONTHS = [
     "December",
 ]
 _INDEX = {1: "First", 2: "Second", 3: "Third", 4: "Fourth", -1: "Last"}
+_CODES = {name: code for code, name in _DAYS.items()}
+_NUMBERS = {name: number for number, name in _INDEX.items()}
 _GROUPS = {
     frozenset(_DAYS): "Day",
     frozenset({"MO", "TU", "WE", "TH", "FR"}): "Weekday",
@@ -104,3 +107,32 @@ def _end(parts: dict[str, str], start: datetime, zone: str) -> str:
         day = datetime.strptime(until[:8], "%Y%m%d").replace(tzinfo=UTC).date()
     end = f"<t:EndDate>{day:%Y-%m-%d}{offset[:3]}:{offset[3:]}</t:EndDate>"
     return f"<t:EndDateRecurrence>{begin}{end}</t:EndDateRecurrence>"
+
+
+def rule_of(recurrence: Element, zone: str) -> str:
+    """The RRULE of an element; its end is the end of that day in `zone`."""
+    pattern, end = recurrence[0], recurrence[1]
+    kind = _name(pattern)
+    said, bounds = ({_name(one): (one.text or "").strip() for one in part} for part in (pattern, end))
+    parts = [f"FREQ={'DAILY' if kind[0] == 'D' else 'WEEKLY' if kind[0] == 'W' else kind[8:-10].upper()}"]
+    if kind.startswith("Weekly"):
+        parts = ["FREQ=WEEKLY", "BYDAY=" + ",".join(_CODES[day] for day in said["DaysOfWeek"].split())]
+    if "DayOfMonth" in said:
+        parts.append(f"BYMONTHDAY={said['DayOfMonth']}")
+    if "DayOfWeekIndex" in said:
+        parts.append(f"BYDAY={_NUMBERS[said['DayOfWeekIndex']]}{_CODES[said['DaysOfWeek']]}")
+    if "Month" in said:
+        parts.append(f"BYMONTH={_MONTHS.index(said['Month']) + 1}")
+    if said.get("Interval", "1") != "1":
+        parts.append(f"INTERVAL={said['Interval']}")
+    if _name(end) == "NumberedRecurrence":
+        parts.append(f"COUNT={bounds['NumberOfOccurrences']}")
+    if _name(end) == "EndDateRecurrence":
+        day = bounds["EndDate"][:10].replace("-", "")
+        last = datetime.strptime(day + "235959", "%Y%m%d%H%M%S").replace(tzinfo=ZoneInfo(zone or "UTC"))
+        parts.append(f"UNTIL={last.astimezone(UTC):%Y%m%dT%H%M%SZ}")
+    return ";".join(parts)
+
+
+def _name(element: Element) -> str:
+    return element.tag.rpartition("}")[2]

@@ -15,35 +15,13 @@ from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.items import GOID_HEADER
 from meetkeeper.testing.fakes.exchange.mapi import property_name
 from meetkeeper.testing.fakes.exchange.occurrences import leave_out, occurrence_at
+from meetkeeper.testing.fakes.exchange.patterns import rule_of
 from meetkeeper.testing.fakes.exchange.reading import find_item_by_id, which_folder
 from meetkeeper.testing.fakes.exchange.soap import MES, TYP
 from meetkeeper.testing.fakes.mailbox import Answer, Mailbox, Stored
 
 if TYPE_CHECKING:
     from meetkeeper.testing.fakes.exchange.server import FakeExchange
-
-_DAYS = dict(
-    zip(
-        ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
-        ["MO", "TU", "WE", "TH", "FR", "SA", "SU"],
-        strict=True,
-    )
-)
-_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-_ORDINALS = {"First": 1, "Second": 2, "Third": 3, "Fourth": 4, "Last": -1}
 
 
 def create_item(fake: "FakeExchange", asked: soap.Asked) -> bytes:
@@ -222,7 +200,7 @@ def _changed(entry: Entry, element: Element) -> Entry:
         )
     recurrence = element.find(f"{TYP}Recurrence")
     if recurrence is not None:
-        after["rrule"] = _rule(recurrence, home)
+        after["rrule"] = rule_of(recurrence, home)
     return replace(entry, **after)
 
 
@@ -231,27 +209,3 @@ def _moment(text: str | None) -> datetime | None:
         return None
     moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _rule(recurrence: Element, zone: str) -> str:
-    pattern, end = recurrence[0], recurrence[1]
-    kind = pattern.tag.rpartition("}")[2]
-    said = {one.tag.rpartition("}")[2]: (one.text or "").strip() for one in pattern}
-    parts = [f"FREQ={'DAILY' if kind[0] == 'D' else 'WEEKLY' if kind[0] == 'W' else kind[8:-10].upper()}"]
-    if kind.startswith("Weekly"):
-        parts = ["FREQ=WEEKLY", "BYDAY=" + ",".join(_DAYS[day] for day in said["DaysOfWeek"].split())]
-    if "DayOfMonth" in said:
-        parts.append(f"BYMONTHDAY={said['DayOfMonth']}")
-    if "DayOfWeekIndex" in said:
-        parts.append(f"BYDAY={_ORDINALS[said['DayOfWeekIndex']]}{_DAYS[said['DaysOfWeek']]}")
-    if "Month" in said:
-        parts.append(f"BYMONTH={_MONTHS.index(said['Month']) + 1}")
-    if said.get("Interval", "1") != "1":
-        parts.append(f"INTERVAL={said['Interval']}")
-    if end.tag == f"{TYP}NumberedRecurrence":
-        parts.append(f"COUNT={end.findtext(f'{TYP}NumberOfOccurrences')}")
-    if end.tag == f"{TYP}EndDateRecurrence":
-        day = (end.findtext(f"{TYP}EndDate") or "")[:10].replace("-", "")
-        last = datetime.strptime(day + "235959", "%Y%m%d%H%M%S").replace(tzinfo=ZoneInfo(zone or "UTC"))
-        parts.append(f"UNTIL={last.astimezone(UTC):%Y%m%dT%H%M%SZ}")
-    return ";".join(parts)
