@@ -147,8 +147,8 @@ class FakeCalendar:
         }
         names = sorted(starts, key=lambda name: (starts[name], name))
         for some in portions(((name, self._shown[name].size) for name in names), self.page_items):
-            found = (self._shown[name].item for name in some)
-            yield Page(items=tuple(item for item in found if item is not None))
+            items = (self._shown[name].item for name in some)
+            yield Page(items=tuple(item for item in items if item is not None))
 
     def write_now(self, uid: str, calendar_text: bytes) -> None:
         """`CalendarSource.write`."""
