@@ -194,11 +194,11 @@ def kill_while_syncing(story: Story) -> None:
     story.kills += 1
     story.read_at_kill = _bulk(story)
     done = story.hand_over("killed", active, lambda one: one.signal_node(signal.SIGKILL))
+    story.wait_back(done.begin)
     invited.join()
     story.expect(
         "every invitation is a meeting, once", wait_for("all", lambda: _bulk(story) == INVITED, GOES_ON_S_MAX)
     )
-    story.wait_back(done.begin)
     story.look()
 
 
