@@ -279,6 +279,18 @@ def test_a_clock_set_back_is_noticed_although_something_was_decided_since() -> N
     assert keeper.step_of(meeting) is Step.LIVE
 
 
+def test_a_clock_set_back_by_a_little_makes_no_retry_wait() -> None:
+    """A door that was to be tried again in seconds by a clock half a minute ahead is tried by the right one at once."""
+    keeper = Keeper()
+    keeper.book()
+    keeper.now_s += 40
+    keeper.tick()
+    [row] = keeper.open_effects(EnsureVmr)
+    keeper.report(row.key, Later("away"))
+    keeper.tick(NOW_S + 1)
+    assert keeper.state.outbox[row.key].again_at_s == NOW_S + 1
+
+
 def test_a_new_active_whose_clock_is_behind_notices() -> None:
     """What the other server ended by a clock ahead of ours comes back, although our reign has begun since."""
     keeper = Keeper()

@@ -67,13 +67,17 @@ def after_crash(state: State, draft: Draft) -> None:
         draft.note("mail.fate-unknown", row.key, reason)
 
 
-def bring_forward(state: State, draft: Draft) -> None:
-    """What waits for longer than anything waits was put off by a clock that was wrong: its time has come."""
+def bring_forward(state: State, draft: Draft, *, set_back: bool = False) -> None:
+    """What waits for longer than anything waits was put off by a clock that was wrong: its time has come.
+
+    `set_back`: the clock is right only now. Whatever is to be tried again is tried now: nobody can say which of those
+    pauses the wrong clock measured.
+    """
     retire_s = state.settings().vmr.retire_after_s
     for row in list(state.outbox.values())[:BROUGHT_FORWARD_MAX]:
         untried = isinstance(row.effect, RetireVmr) and not row.tries
         longest_s = retire_s if untried else PAUSE_MAX_S * 1.25
-        if row.status is Status.OPEN:
+        if row.status is Status.OPEN or (set_back and not untried):
             longest_s = 0.0
         if row.status in (Status.OPEN, Status.WAITING) and row.again_at_s > draft.now_s + longest_s:
             at_s = draft.now_s + (retire_s if untried else 0.0)

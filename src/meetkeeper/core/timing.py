@@ -43,7 +43,7 @@ def mind_clock(state: State, draft: Draft) -> None:
     before_s, state.due.seen_s = state.due.seen_s, draft.now_s
     if draft.now_s >= before_s - CLOCK_STEP_S:
         return
-    bring_forward(state, draft)
+    bring_forward(state, draft, set_back=True)
     if not _settle_again(state, draft):
         state.due.seen_s = before_s
     for row in state.meetings.values():

@@ -169,7 +169,12 @@ class Papers:
         def offer() -> None:
             found = transfer.newest(self._process.host.disk)
             if found is None and self._process.actor is not None:
-                self._process.database.checkpoint()
+                database = self._process.database
+                if database.kept != database.position:
+                    # A real server's thread waits here for the flush; in a world of one thread it would wait for ever.
+                    self._process.at(self._process.world.weather.flush_s, self.offer_snapshot)
+                    return
+                database.checkpoint()
                 found = transfer.newest(self._process.host.disk)
             if found is not None:
                 epoch = self._process.heart.view.epoch
