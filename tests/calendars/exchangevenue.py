@@ -1,5 +1,8 @@
 """A calendar to try the contract on: a room mailbox of a fake Exchange over real HTTP, asked through exchangelib."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from meetkeeper.calendars.exchange.client import ExchangeSource
 from meetkeeper.calendars.exchange.server import EwsServer
 from meetkeeper.calendars.exchange.terms import Limits, Secrets
@@ -91,3 +94,16 @@ def _heavy(entry: Entry, note: str) -> Entry:
     from msgspec.structs import replace
 
     return replace(entry, description=note)
+
+
+@asynccontextmanager
+async def fresh() -> AsyncIterator[ExchangeVenue]:
+    """A fresh fake with an empty mailbox; in the end it has nothing to complain of."""
+    fake = FakeExchange()
+    fake.logins[USER] = PASSWORD
+    fake.impersonators = {USER}
+    await fake.start()
+    venue = ExchangeVenue(fake)
+    yield venue
+    await venue.close()
+    assert not fake.complaints

@@ -12,21 +12,14 @@ from meetkeeper.calendars.exchange.terms import Ask
 from meetkeeper.ports.calendar import Annotating
 from meetkeeper.testing.contracts.annotating import STANDS, AnnotatingContract
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, CalendarContract, Held, text_of
-from meetkeeper.testing.fakes.exchange.server import FakeExchange
-from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue, server_of
+from tests.calendars.exchangevenue import ExchangeVenue, fresh, server_of
 
 
 @pytest.fixture
 async def venue() -> AsyncIterator[ExchangeVenue]:
     """A fresh fake with an empty mailbox."""
-    fake = FakeExchange()
-    fake.logins[USER] = PASSWORD
-    fake.impersonators = {USER}
-    await fake.start()
-    venue = ExchangeVenue(fake)
-    yield venue
-    await venue.close()
-    assert not fake.complaints
+    async with fresh() as venue:
+        yield venue
 
 
 class TestExchange(CalendarContract, AnnotatingContract):

@@ -14,10 +14,9 @@ from meetkeeper.core.words import CalendarItem, Entry, Person
 from meetkeeper.testing.contracts.calendar import ROOM_EMAIL, Held, booked, written
 from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.items import Style, occurrence_id
-from meetkeeper.testing.fakes.exchange.server import FakeExchange
 from meetkeeper.testing.fakes.exchange.wire import Reply, Request
 from meetkeeper.testing.fakes.mailbox import VENDOR_DEFAULTS, Answer, Mailbox
-from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue, server_of, source_of
+from tests.calendars.exchangevenue import ExchangeVenue, fresh, server_of, source_of
 
 OUTLOOK_UID = (
     "040000008200E00074C5B7101A82E00800000000" + "20C5A4F1D2B5DB01" + "00" * 8 + "10000000" + "A1" * 16
@@ -38,14 +37,8 @@ TALK = Entry(
 @pytest.fixture
 async def venue() -> AsyncIterator[ExchangeVenue]:
     """A fresh fake with an empty mailbox."""
-    fake = FakeExchange()
-    fake.logins[USER] = PASSWORD
-    fake.impersonators = {USER}
-    await fake.start()
-    venue = ExchangeVenue(fake)
-    yield venue
-    await venue.close()
-    assert not fake.complaints
+    async with fresh() as venue:
+        yield venue
 
 
 def just_now() -> int:

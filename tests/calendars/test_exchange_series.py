@@ -18,10 +18,9 @@ from meetkeeper.testing.contracts.annotating import STANDS
 from meetkeeper.testing.contracts.calendar import Held
 from meetkeeper.testing.fakes.exchange import soap
 from meetkeeper.testing.fakes.exchange.items import occurrence_id
-from meetkeeper.testing.fakes.exchange.server import FakeExchange
 from meetkeeper.testing.fakes.exchange.wire import Reply, Request
 from meetkeeper.testing.fakes.mailbox import Stored
-from tests.calendars.exchangevenue import PASSWORD, USER, ExchangeVenue, server_of, source_of
+from tests.calendars.exchangevenue import ExchangeVenue, fresh, server_of, source_of
 
 BEGAN = (datetime.now(UTC) - timedelta(days=14)).replace(
     hour=10, minute=0, second=0, microsecond=0, tzinfo=None
@@ -53,14 +52,8 @@ PAST, PLAIN, RICH = changed(3, "It was so"), changed(20, "Bring cake"), changed(
 @pytest.fixture
 async def venue() -> AsyncIterator[ExchangeVenue]:
     """A fresh fake with an empty mailbox."""
-    fake = FakeExchange()
-    fake.logins[USER] = PASSWORD
-    fake.impersonators = {USER}
-    await fake.start()
-    venue = ExchangeVenue(fake)
-    yield venue
-    await venue.close()
-    assert not fake.complaints
+    async with fresh() as venue:
+        yield venue
 
 
 def put(venue: ExchangeVenue, *overrides: Entry) -> Stored:

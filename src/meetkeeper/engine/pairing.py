@@ -203,7 +203,7 @@ class Pairing:
 
     def _step(self, event: ev.Event) -> None:
         now_s = self._hands.steady_s()
-        before = replace(self.view, position=self.database.kept)
+        before = replace(self.view, position=self.database.kept, cut_back=self.database.cut_back)
         if before.role is Role.PASSIVE and before.epoch < self.database.promised:
             before = replace(before, epoch=self.database.promised)
         took = step(before, event, now_s)
@@ -468,7 +468,7 @@ class Pairing:
         mine = next((one for one in self.database.recent if one.seq == theirs.seq), None)
         if beacon.role in _ACTS and mine is not None and mine != theirs:
             self._hands.relink(f"seq {theirs.seq} differs from the active's")
-        elif self.view.cut_back and beacon.role in _ACTS and self.database.kept.seq >= theirs.seq:
+        elif self.database.cut_back and beacon.role in _ACTS and self.database.kept.seq >= theirs.seq:
             self._heal()
 
     def _heal(self) -> None:
@@ -477,8 +477,6 @@ class Pairing:
             self.database.heal()
         except MeetkeeperError as error:
             self._hands.broken(error)
-            return
-        self.view = replace(self.view, cut_back=False)
 
 
 class _Out:
